@@ -1,0 +1,77 @@
+"""Postings of the substring index: which entries of a chunk have a gram.
+
+Entry ids are numbered through, so an id is a chunk (its upper bits) and a place in it
+(its lower ``BITS``).  A posting of few places is a sorted array of 16-bit numbers, of
+many a bitmap; neither is ever larger than a bitmap, 256 bytes.  In memory a posting is
+an ``int`` with the bits set, so that intersections are single operations.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from sys import byteorder
+
+from storage.keys import EntryId
+
+BITS = 11
+SIZE = 1 << BITS
+_BITMAP = SIZE // 8
+_FEW = _BITMAP // 2 - 1
+GRAM = 3
+
+
+def split(entry: EntryId) -> tuple[bytes, int]:
+    """An entry id as its chunk's key part (8 bytes) and its place in the chunk."""
+    number = int.from_bytes(entry, "big")
+    return (number >> BITS).to_bytes(8, "big"), number & (SIZE - 1)
+
+
+def ids(chunk: bytes, bits: int) -> Iterator[EntryId]:
+    """The entry ids of a posting's bits, in order."""
+    base = int.from_bytes(chunk, "big") << BITS
+    while bits:
+        lowest = bits & -bits
+        yield (base + lowest.bit_length() - 1).to_bytes(8, "big")
+        bits ^= lowest
+
+
+def encode(bits: int) -> bytes:
+    if bits.bit_count() > _FEW:
+        return bits.to_bytes(_BITMAP, "big")
+    places = []
+    while bits:
+        lowest = bits & -bits
+        places.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return encode_places(places)
+
+
+def encode_places(places: Iterable[int]) -> bytes:
+    """The posting of sorted, distinct places."""
+    numbers = array("H", places)
+    if len(numbers) > _FEW:
+        bits = 0
+        for place in numbers:
+            bits |= 1 << place
+        return bits.to_bytes(_BITMAP, "big")
+    if byteorder == "little":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def decode(posting: bytes) -> int:
+    if len(posting) == _BITMAP:
+        return int.from_bytes(posting, "big")
+    numbers = array("H", posting)
+    if byteorder == "little":
+        numbers.byteswap()
+    bits = 0
+    for place in numbers:
+        bits |= 1 << place
+    return bits
+
+
+def grams(value: bytes) -> set[bytes]:
+    """The grams of a normalised value; none when it is shorter than one."""
+    return {value[start : start + GRAM] for start in range(len(value) - GRAM + 1)}

@@ -1,0 +1,109 @@
+"""The one writer of a process: a thread that commits together what waits together.
+
+Each submitted function runs in the writer's transaction; its future is done after the
+commit that holds it, so after the disk has it.  A function that fails before it wrote
+anything leaves nothing to undo.  One that fails later takes the whole transaction with
+it, and the others run again, each in a transaction of its own: functions must therefore
+do nothing but write to the transaction they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from storage.errors import StoreError
+from storage.txn import WriteTransaction
+
+T = TypeVar("T")
+
+# Bounds how long a reader of the newest state may wait for a batch.
+BATCH = 256
+
+_Job = tuple[Callable[[WriteTransaction], Any], "Future[Any]"]
+
+
+class Transactions(Protocol):
+    def write(self) -> AbstractContextManager[WriteTransaction]: ...
+
+
+class _Spoiled(Exception):
+    """A function failed after it had written; its error is the cause."""
+
+
+class Writer:
+    def __init__(self, store: Transactions) -> None:
+        self._store = store
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="storage-writer", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    def submit(self, function: Callable[[WriteTransaction], T]) -> Future[T]:
+        """The function's result once it is durable; its exception, or the store's."""
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(StoreError("the store is closed"))
+            return future
+        self._queue.put((function, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what was submitted, then end the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch, last = self._collect()
+            if batch:
+                self._commit(batch)
+            if last:
+                return
+
+    def _collect(self) -> tuple[list[_Job], bool]:
+        """Everything that waits, up to a batch; True when the writer is to end after it."""
+        batch: list[_Job] = []
+        job = self._queue.get()
+        while job is not None:
+            if job[1].set_running_or_notify_cancel():
+                batch.append(job)
+            if len(batch) == BATCH or self._queue.empty():
+                return batch, False
+            job = self._queue.get()
+        return batch, True
+
+    def _commit(self, batch: list[_Job]) -> None:
+        outcomes: list[tuple[Any, BaseException | None]]
+        try:
+            with self._store.write() as txn:
+                outcomes = [_attempt(function, txn) for function, _ in batch]
+        except Exception as error:  # nothing of the batch is there
+            if len(batch) > 1:
+                for job in batch:
+                    self._commit([job])
+                return
+            outcomes = [(None, error.__cause__ if isinstance(error, _Spoiled) else error)]
+        for (_, future), (result, failure) in zip(batch, outcomes, strict=True):
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+
+def _attempt(
+    function: Callable[[WriteTransaction], Any], txn: WriteTransaction
+) -> tuple[Any, BaseException | None]:
+    before = txn.writes
+    try:
+        return function(txn), None
+    except Exception as error:
+        if txn.writes != before:
+            raise _Spoiled from error
+        return None, error
