@@ -44,7 +44,10 @@ def rows(kind: Kind, subjects: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def unpack(key: bytes, value: bytes) -> Change:
-    kind = Kind(value[0])
+    """Raises ValueError when the row is not of a change."""
+    kind = Kind(int.from_bytes(value[:1], "big"))
     width = _WIDTH[kind]
+    if len(value) % width != 1:
+        raise ValueError("a change's subjects are cut short")
     subjects = tuple(value[start : start + width] for start in range(1, len(value), width))
     return Change(key[:16], kind, subjects)

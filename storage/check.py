@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from attrs import Factory, define, frozen
 
 from storage import keys, placements, postings, records
-from storage.keys import NO_PLACEMENT, ROOT, EntryId, PlacementId
+from storage.csn import NO_CSN, text
+from storage.keys import NO_PLACEMENT, ROOT, EntryId, Gram, PlacementId
+from storage.placements import Placement
 from storage.records import Record
 from storage.snapshot import Snapshot
 from storage.txn import Terms, placed_keys
@@ -53,22 +55,28 @@ def check(
     tally = _Tally()
     known = {number for number, _ in snapshot.description_rows()}
     rooted: set[EntryId] = {ROOT}
+    entry = ROOT
     for entry, data in snapshot.entries():
+        tally.entries += 1
         try:
             record = records.unpack(data)
+            if records.pack(record) != data:
+                raise ValueError("cut short, or too long")
             wanted = expected(record)
         except Exception as error:
             yield f"{_name(entry)}: unreadable record: {error!r}"
             continue
-        tally.entries += 1
         yield from _check_entry(snapshot, entry, record, wanted, tally)
         yield from _check_ancestry(snapshot, entry, record.parent, rooted)
         if unknown := {number for number, _ in record.attributes} - known:
             yield f"{_name(entry)}: attribute descriptions {sorted(unknown)} are not in the table"
         if not tally.entries % 1000:
             progress(tally.entries)
+    yield from _check_grams(snapshot, tally)
     yield from _check_counts(snapshot, tally)
     yield from _check_placements(snapshot, tally)
+    yield from _check_changes(snapshot)
+    yield from _check_numbers(snapshot, int.from_bytes(entry, "big"))
     progress(tally.entries)
 
 
@@ -89,7 +97,7 @@ def _check_entry(
     chunk, place = postings.split(entry)
     for gram in wanted.terms.grams:
         tally.grams += 1
-        if not snapshot.posting(gram, chunk) >> place & 1:
+        if not _posting(snapshot, gram, chunk) >> place & 1:
             yield f"{_name(entry)}: not found by its gram {gram!r}"
     if record.placement != NO_PLACEMENT:
         tally.members[record.placement] += 1
@@ -120,7 +128,6 @@ def _check_counts(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
         ("tree", rows["tree"], tally.entries),
         ("index", rows["index"], tally.terms + members),
         ("children", rows["children"], len(tally.children)),
-        ("grams", sum(bits.bit_count() for _, bits in snapshot.postings(b"")), tally.grams),
     ):
         if found != wanted:
             yield f"table {table}: {found} rows, the entries call for {wanted}"
@@ -129,8 +136,36 @@ def _check_counts(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
             yield f"{_name(parent)}: has {count} children, {snapshot.children_count(parent)} counted"
 
 
+def _posting(snapshot: Snapshot, gram: Gram, chunk: bytes) -> int:
+    try:
+        return snapshot.posting(gram, chunk)
+    except ValueError:  # reported with the table
+        return 0
+
+
+def _check_grams(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
+    found = 0
+    for key, row in snapshot.posting_rows(b""):
+        try:
+            bits = postings.decode(row)
+        except ValueError:
+            bits = 0
+        if not 0 < bits.bit_length() <= postings.SIZE:
+            yield f"gram {key!r}: unreadable posting"
+        found += bits.bit_count()
+    if found != tally.grams:
+        yield f"table grams: {found} places, the entries call for {tally.grams}"
+
+
 def _check_placements(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
-    known = dict(snapshot.all_placements())
+    known: dict[PlacementId, Placement] = {}
+    for number, row in snapshot.placement_rows():
+        try:
+            known[number] = placement = placements.unpack(row)
+            if placements.pack(placement) != row:
+                raise ValueError("cut short")
+        except Exception as error:
+            yield f"placement {number.hex()}: unreadable row: {error!r}"
     for number in tally.members.keys() - known.keys():
         yield f"placement {number.hex()}: has members but no row"
     rows = 0
@@ -139,8 +174,6 @@ def _check_placements(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
         for key in placed_keys(placement):
             if not snapshot.is_placed(key, number):
                 yield f"placement {number.hex()}: not found by {key!r}"
-        if placements.unpack(placements.pack(placement)) != placement:
-            yield f"placement {number.hex()}: unreadable row"
         if snapshot.members_count(number) != tally.members[number]:
             yield (
                 f"placement {number.hex()}: {snapshot.members_count(number)} members indexed, "
@@ -148,3 +181,28 @@ def _check_placements(snapshot: Snapshot, tally: _Tally) -> Iterator[str]:
             )
     if snapshot.row_counts()["placed"] != rows:
         yield f"table placed: {snapshot.row_counts()['placed']} rows, the placements call for {rows}"
+
+
+def _check_changes(snapshot: Snapshot) -> Iterator[str]:
+    csn = NO_CSN
+    try:
+        for change in snapshot.changes():
+            csn = change.csn
+    except ValueError as error:
+        yield f"changes: unreadable row after {text(csn)}: {error}"
+
+
+def _check_numbers(snapshot: Snapshot, last_entry: int) -> Iterator[str]:
+    """A number that is behind would be given out twice."""
+    placement = max((number for number, _ in snapshot.placement_rows()), default=b"")
+    descriptions = [*snapshot.description_rows()]
+    if len({name for _, name in descriptions}) != len(descriptions):
+        yield "descriptions: one attribute description has two numbers"
+    for name, last in (
+        ("entry", last_entry),
+        ("placement", int.from_bytes(placement, "big")),
+        ("description", max((number for number, _ in descriptions), default=0)),
+    ):
+        given = int.from_bytes(snapshot.meta(f"last-{name}".encode()) or b"", "big")
+        if given < last:
+            yield f"last-{name} is {given}, there is {last}"

@@ -7,6 +7,7 @@ so that peers compare ours with theirs.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
@@ -17,6 +18,7 @@ Csn: TypeAlias = bytes
 NO_CSN: Final[Csn] = bytes(16)
 
 _LAYOUT = Struct(">QIHH")
+_TEXT = re.compile(r"[0-9]{14}\.[0-9]{6}Z#[0-9a-fA-F]{6}#[0-9a-fA-F]{3}#[0-9a-fA-F]{6}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -49,9 +51,18 @@ def text(csn: Csn) -> str:
 
 def parse(value: str) -> Csn:
     """The CSN of its text; raises ValueError."""
-    stamp, count, replica, modifier = value.split("#")
-    moment = datetime.strptime(stamp, "%Y%m%d%H%M%S.%fZ").replace(tzinfo=UTC)
-    micros = (moment - _EPOCH) // timedelta(microseconds=1)
-    if (len(count), len(replica), len(modifier)) != (6, 3, 6) or micros < 0:
+    if not _TEXT.fullmatch(value):
         raise ValueError(f"not a CSN: {value!r}")
-    return _LAYOUT.pack(micros, int(count, 16), int(replica, 16), int(modifier, 16) & 0xFFFF)
+    stamp, count, replica, modifier = value.split("#")
+    micros = parse_time(stamp)
+    number = int(modifier, 16)
+    if micros < 0 or number > 0xFFFF:
+        raise ValueError(f"not a CSN that fits: {value!r}")
+    return _LAYOUT.pack(micros, int(count, 16), int(replica, 16), number)
+
+
+def parse_time(value: str) -> int:
+    """Microseconds since 1970 of a GeneralizedTime as peers write it, ``20260102030405Z``
+    with or without a fraction; raises ValueError."""
+    form = "%Y%m%d%H%M%S.%fZ" if "." in value else "%Y%m%d%H%M%SZ"
+    return (datetime.strptime(value, form).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)

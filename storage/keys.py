@@ -54,7 +54,7 @@ def bounded(value: bytes) -> bytes:
     Equal values give equal keys and, SHA-256 permitting, only they do.  Order and
     prefixes hold for the first ``is_exact`` bytes only.
     """
-    if len(value) <= _LONGEST:
+    if len(value) < _LONGEST:  # so that nobody's value is another one's key with a hash
         return value
     return value[:_KEPT] + sha256(value).digest()
 

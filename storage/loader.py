@@ -10,72 +10,47 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from storage import keys, postings, records
+from storage import keys, postings
 from storage.env import append, put_sorted
 from storage.errors import Conflict
-from storage.keys import NO_PLACEMENT, EntryId, Gram, Term
-from storage.txn import WriteTransaction
+from storage.keys import NO_PLACEMENT, EntryId, Gram, PlacementId, Term
+from storage.txn import Terms, WriteTransaction
 
 _RECORDS = 5_000
 # Terms that wait: a compromise between memory and the length of sorted runs.
 _TERMS = 2_000_000
 
 
-class Loader:
+class IndexRows:
+    """Terms and grams of entries that come in the order of their ids."""
+
     def __init__(self, txn: WriteTransaction) -> None:
-        self._txn = txn
         self._raw = txn.raw
         self._tables = txn.tables
-        self._next = txn.last_entry() + 1
-        self._records: list[tuple[EntryId, bytes]] = []
-        self._children: defaultdict[EntryId, int] = defaultdict(int)
         self._terms: defaultdict[Term, list[EntryId]] = defaultdict(list)
         self._waiting = 0
         self._grams: defaultdict[Gram, list[int]] = defaultdict(list)
-        self._chunk = self._next >> postings.BITS
+        self._chunk = 0
 
-    def add(self, rdn: bytes, record: bytes, terms: Iterable[Term], grams: Iterable[Gram]) -> EntryId:
-        """``terms`` and ``grams`` have no duplicates.  Raises Conflict when the name is taken."""
-        number = self._next
-        entry = number.to_bytes(8, "big")
-        parent = record[:8]
-        if not self._raw.put(parent + keys.bounded(rdn), entry, db=self._tables.tree, overwrite=False):
-            raise Conflict(f"the name {rdn!r} is taken")
-        self._next = number + 1
-        self._children[parent] += 1
-        self._records.append((entry, record))
+    def add(self, number: int, entry: EntryId, terms: Iterable[Term], grams: Iterable[Gram]) -> None:
+        """``number`` is the entry's id as an integer."""
         waiting = self._terms
         for term in terms:
             waiting[term].append(entry)
             self._waiting += 1
-        placement = records.placement_of(record)
-        if placement != NO_PLACEMENT:
-            waiting[keys.members(placement)].append(entry)
         if number >> postings.BITS != self._chunk:
-            self._flush_grams(number >> postings.BITS)
+            self._flush_grams()
+            self._chunk = number >> postings.BITS
         place = number & (postings.SIZE - 1)
         places = self._grams
         for gram in grams:
             places[gram].append(place)
-        if len(self._records) >= _RECORDS:
-            self._flush_records()
-            if self._waiting >= _TERMS:
-                self._flush_terms()
-        return entry
+        if self._waiting >= _TERMS:
+            self._flush_terms()
 
     def flush(self) -> None:
-        self._flush_records()
         self._flush_terms()
-        self._flush_grams(self._next >> postings.BITS)
-        for parent, count in self._children.items():
-            total = self._txn.children_count(parent) + count
-            self._raw.put(parent, total.to_bytes(8, "big"), db=self._tables.children)
-        self._children.clear()
-        self._txn.set_last_entry(self._next - 1)
-
-    def _flush_records(self) -> None:
-        append(self._raw, self._tables.entries, self._records)
-        self._records.clear()
+        self._flush_grams()
 
     def _flush_terms(self) -> None:
         waiting = self._terms
@@ -87,9 +62,8 @@ class Loader:
         waiting.clear()
         self._waiting = 0
 
-    def _flush_grams(self, next_chunk: int) -> None:
+    def _flush_grams(self) -> None:
         chunk = self._chunk.to_bytes(8, "big")
-        self._chunk = next_chunk
         items = []
         for gram in sorted(self._grams):
             key = gram + chunk
@@ -100,3 +74,67 @@ class Loader:
             items.append((key, posting))
         put_sorted(self._raw, self._tables.grams, items)
         self._grams.clear()
+
+
+class Loader:
+    def __init__(self, txn: WriteTransaction) -> None:
+        self._txn = txn
+        self._raw = txn.raw
+        self._tables = txn.tables
+        self._next = txn.last_entry() + 1
+        self._records: list[tuple[EntryId, bytes]] = []
+        self._children: defaultdict[EntryId, int] = defaultdict(int)
+        self._members: defaultdict[PlacementId, list[EntryId]] = defaultdict(list)
+        self._rows = IndexRows(txn)
+
+    def add(self, rdn: bytes, record: bytes, terms: Iterable[Term], grams: Iterable[Gram]) -> EntryId:
+        """``terms`` and ``grams`` have no duplicates.  Raises Conflict when the name is taken."""
+        self._txn.writes += 1
+        number = self._next
+        entry = number.to_bytes(8, "big")
+        parent = record[:8]
+        if not self._raw.put(parent + keys.bounded(rdn), entry, db=self._tables.tree, overwrite=False):
+            raise Conflict(f"the name {rdn!r} is taken")
+        self._next = number + 1
+        self._children[parent] += 1
+        self._records.append((entry, record))
+        placement = record[8:12]
+        if placement != NO_PLACEMENT:
+            self._members[placement].append(entry)
+        self._rows.add(number, entry, terms, grams)
+        if len(self._records) >= _RECORDS:
+            self._flush_records()
+        return entry
+
+    def flush(self) -> None:
+        self._flush_records()
+        self._rows.flush()
+        for number in sorted(self._members):
+            term = keys.members(number)
+            put_sorted(self._raw, self._tables.index, ((term, entry) for entry in self._members[number]))
+        self._members.clear()
+        for parent, count in self._children.items():
+            total = self._txn.children_count(parent) + count
+            self._raw.put(parent, total.to_bytes(8, "big"), db=self._tables.children)
+        self._children.clear()
+        self._txn.set_last_entry(self._next - 1)
+
+    def _flush_records(self) -> None:
+        append(self._raw, self._tables.entries, self._records)
+        self._records.clear()
+
+
+class Rebuild:
+    """Index rows of entries that are there already, made anew; members stay."""
+
+    def __init__(self, txn: WriteTransaction) -> None:
+        self._txn = txn
+        self._rows = IndexRows(txn)
+        txn.clear_index()
+
+    def add(self, entry: EntryId, terms: Terms) -> None:
+        """In the order of ids."""
+        self._rows.add(int.from_bytes(entry, "big"), entry, terms.equality, terms.grams)
+
+    def finish(self) -> None:
+        self._rows.flush()

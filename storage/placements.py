@@ -39,7 +39,10 @@ class Placement:
     @property
     def key(self) -> bytes:
         """Equal for placements of the same container and hosts."""
-        parts = (b"\0" if host is None else b"\1" + host.name + b"\0" for host in (self.host, self.old))
+        parts = (
+            b"\0" if host is None else b"\1" + len(host.name).to_bytes(4, "big") + host.name
+            for host in (self.host, self.old)
+        )
         return self.container + b"".join(parts)
 
     def moved(self, target: Host, csn: Csn, modifier: bytes) -> Placement:
@@ -54,10 +57,13 @@ class Placement:
 
 
 def pack(placement: Placement) -> bytes:
+    """Raises OverflowError where a name outgrows the layout."""
     host = placement.host.name if placement.host else b""
     old = placement.old.name if placement.old else b""
     host_key = placement.host.key if placement.host else b""
     old_key = placement.old.key if placement.old else b""
+    if max(map(len, (host, old, host_key, old_key))) > 0xFFFF:
+        raise OverflowError("a host name longer than 65,535 octets")
     there = (placement.host is not None) | (placement.old is not None) << 1
     head = _LAYOUT.pack(placement.container, placement.csn, there, len(host), len(old), len(host_key))
     sizes = len(old_key).to_bytes(2, "big")

@@ -12,12 +12,13 @@ since 1970), CSN of the last change 16, UUID 16, lengths of RDN, creator and mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from storage.csn import Csn
-from storage.keys import NO_PLACEMENT, EntryId, PlacementId
+from storage.keys import NO_PLACEMENT, U16, EntryId, PlacementId
 
 HEADER = Struct(">8s4sQ16s16sHHHH")
 HEADER_SIZE = HEADER.size
@@ -52,9 +53,6 @@ class Record:
     attributes: tuple[tuple[int, bytes], ...] = field(repr=False)
     placement: PlacementId = NO_PLACEMENT
 
-    def changed(self, **changes: object) -> Record:
-        return evolve(self, **changes)
-
 
 def pack(record: Record) -> bytes:
     """Raises OverflowError where a text or the entry outgrows the layout."""
@@ -74,9 +72,7 @@ def pack(record: Record) -> bytes:
         raise OverflowError("an entry larger than 2 GiB")
     return b"".join(
         (
-            HEADER.pack(
-                record.parent, record.placement, record.created, record.csn, record.uuid, *lengths
-            ),
+            HEADER.pack(record.parent, record.placement, record.created, record.csn, record.uuid, *lengths),
             table_of(count).pack(*numbers, *ends),
             record.rdn,
             record.creator,
@@ -87,8 +83,8 @@ def pack(record: Record) -> bytes:
 
 
 def unpack(data: bytes) -> Record:
-    parent, placement, created, csn, uuid, rdn_size, creator_size, modifier_size, count = (
-        HEADER.unpack_from(data)
+    parent, placement, created, csn, uuid, rdn_size, creator_size, modifier_size, count = HEADER.unpack_from(
+        data
     )
     table = table_of(count)
     numbers = table.unpack_from(data, HEADER_SIZE)
@@ -131,3 +127,81 @@ def rdn_of(data: bytes) -> bytes:
     count = int.from_bytes(data[58:60], "big")
     start = HEADER_SIZE + 6 * count
     return data[start : start + int.from_bytes(data[52:54], "big")]
+
+
+def restamped(data: bytes, placement: PlacementId, csn: Csn, modifier: bytes) -> bytes:
+    """The record in another placement, as of another change; attributes stay."""
+    count = int.from_bytes(data[58:60], "big")
+    rdn_size, creator_size, modifier_size = (int.from_bytes(data[at : at + 2], "big") for at in (52, 54, 56))
+    start = HEADER_SIZE + 6 * count + rdn_size + creator_size
+    return b"".join(
+        (
+            data[:8],
+            placement,
+            data[12:20],
+            csn,
+            data[36:56],
+            len(modifier).to_bytes(2, "big"),
+            data[58:start],
+            modifier,
+            data[start + modifier_size :],
+        )
+    )
+
+
+def spliced(data: bytes, changes: Sequence[tuple[int, bytes | None]], csn: Csn, modifier: bytes) -> bytes:
+    """The record with attributes exchanged: (description id, new BER, or None to remove it).
+
+    New attributes go to the end.  Much quicker than ``unpack`` and ``pack``.
+    """
+    count = data[58] << 8 | data[59]
+    numbers = list(table_of(count).unpack_from(data, HEADER_SIZE))
+    start = HEADER_SIZE + 6 * count
+    rdn_end = start + (data[52] << 8 | data[53])
+    creator_end = rdn_end + (data[54] << 8 | data[55])
+    body = data[creator_end + (data[56] << 8 | data[57]) :]
+    ids, ends = numbers[:count], numbers[count:]
+    for number, encoded in changes:
+        if number in ids:
+            at = ids.index(number)
+            first, last = ends[at - 1] if at else 0, ends[at]
+            body = body[:first] + (encoded or b"") + body[last:]
+            shift = len(encoded or b"") - (last - first)
+            if encoded is None:
+                del ids[at], ends[at]
+            if shift:
+                ends[at:] = [end + shift for end in ends[at:]]
+        elif encoded is not None:
+            body += encoded
+            ids.append(number)
+            ends.append(len(body))
+    count = len(ids)
+    return b"".join(
+        (
+            data[:20],
+            csn,
+            data[36:56],
+            U16.pack(len(modifier)),
+            U16.pack(count),
+            table_of(count).pack(*ids, *ends),
+            data[start:creator_end],
+            modifier,
+            body,
+        )
+    )
+
+
+def attribute_of(data: bytes, number: int) -> bytes | None:
+    """One attribute's BER, or None."""
+    count = data[58] << 8 | data[59]
+    numbers = table_of(count).unpack_from(data, HEADER_SIZE)
+    if number not in numbers[:count]:
+        return None
+    at = count + numbers.index(number)
+    body = len(data) - numbers[-1]
+    return data[body + (numbers[at - 1] if at > count else 0) : body + numbers[at]]
+
+
+def shape_of(data: bytes) -> bytes:
+    """The description ids, packed: equal for entries with the same attributes in the same order."""
+    return data[HEADER_SIZE : HEADER_SIZE + 2 * (data[58] << 8 | data[59])]

@@ -7,7 +7,7 @@ Nothing returned here refers to LMDB's memory; iterators end with their snapshot
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -52,9 +52,10 @@ class Snapshot:
         found: bytes | None = self._get(parent + keys.bounded(rdn), None, self._tables.tree)
         return found
 
-    def children(self, parent: EntryId) -> Iterator[EntryId]:
-        """Direct subordinates, in the order of their normalised RDNs."""
-        for _, value in self._range(self._tables.tree, parent, keys.successor(parent)):
+    def children(self, parent: EntryId, after: bytes | None = None) -> Iterator[EntryId]:
+        """Direct subordinates in the order of their normalised RDNs, or those after one."""
+        start = parent if after is None else parent + keys.bounded(after) + b"\0"
+        for _, value in self._range(self._tables.tree, start, keys.successor(parent)):
             yield value
 
     def children_count(self, parent: EntryId) -> int:
@@ -76,19 +77,22 @@ class Snapshot:
         with self._txn.cursor(self._tables.index) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(term) else []
 
+    def each_id(self, term: Term) -> Iterator[EntryId]:
+        """``ids``, one at a time: for terms that very many entries have."""
+        with self._txn.cursor(self._tables.index) as cursor:
+            if cursor.set_key(term):
+                yield from cursor.iternext_dup()
+
     def ids_count(self, term: Term) -> int:
         with self._txn.cursor(self._tables.index) as cursor:
             return int(cursor.count()) if cursor.set_key(term) else 0
 
-    def only_id(self, term: Term) -> EntryId | list[EntryId] | None:
-        """The one entry of a term, None, or the list when there are several."""
+    def few_ids(self, term: Term) -> Iterable[EntryId]:
+        """``ids`` of a term that most often has one, for look-ups."""
         cursor = self._txn.cursor(self._tables.index)
         if not cursor.set_key(term):
-            return None
-        if cursor.count() == 1:
-            value: bytes = cursor.value()
-            return value
-        return list(cursor.iternext_dup())
+            return ()
+        return (cursor.value(),) if cursor.count() == 1 else list(cursor.iternext_dup())
 
     def has_id(self, term: Term, entry: EntryId) -> bool:
         with self._txn.cursor(self._tables.index) as cursor:
@@ -108,8 +112,12 @@ class Snapshot:
 
     def postings(self, gram: Gram) -> Iterator[tuple[bytes, int]]:
         """The chunks that have a gram (b"" is any): chunk key part and bits (``postings``)."""
-        for key, value in self._range(self._tables.grams, gram, keys.successor(gram)):
+        for key, value in self.posting_rows(gram):
             yield key[-8:], postings.decode(value)
+
+    def posting_rows(self, gram: Gram) -> Iterator[tuple[bytes, bytes]]:
+        """``postings`` as they are stored, under their whole keys."""
+        return self._range(self._tables.grams, gram, keys.successor(gram))
 
     def posting(self, gram: Gram, chunk: bytes) -> int:
         found = self._get(gram + chunk, None, self._tables.grams)
@@ -126,8 +134,11 @@ class Snapshot:
         return found
 
     def all_placements(self) -> Iterator[tuple[PlacementId, placements.Placement]]:
-        for key, value in self._range(self._tables.placements, b"", b""):
+        for key, value in self.placement_rows():
             yield key, placements.unpack(value)
+
+    def placement_rows(self) -> Iterator[tuple[PlacementId, bytes]]:
+        return self._range(self._tables.placements, b"", b"")
 
     def placements_of_host(self, key: bytes) -> list[PlacementId]:
         """Placements whose host has this normalised name."""

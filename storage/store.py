@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Lock
 
-from storage.env import DEFAULT_MAP_SIZE, Environment
-from storage.errors import StoreReadOnly, StoreUnusable
+from storage.env import DEFAULT_MAP_SIZE, Environment, make_folder
+from storage.errors import StoreError, StoreUnusable
 from storage.snapshot import Snapshot
 from storage.txn import WriteTransaction
 from storage.writer import Writer
@@ -31,6 +32,8 @@ class Store:
         self._env = env
         self._clock = clock
         self._writer: Writer | None = None
+        self._lock = Lock()
+        self._closed = False
 
     @classmethod
     def open(
@@ -45,10 +48,7 @@ class Store:
 
         Raises StoreReadOnly, StoreFull, StoreUnusable.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise StoreReadOnly(f"{path}: can't make the folder: {error.strerror}") from error
+        make_folder(path)
         store = cls(Environment(path, map_size=map_size, sync=sync), clock)
         try:
             store._check_format()
@@ -76,7 +76,11 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """Close it soon: an old snapshot keeps LMDB from using pages again."""
-        return Snapshot(self._env.begin_read(), self._env.tables)
+        try:
+            raw = self._env.begin_read()
+        except Exception as error:
+            raw = self._env.begin_read_after(error)
+        return Snapshot(raw, self._env.tables)
 
     @contextmanager
     def write(self) -> Iterator[WriteTransaction]:
@@ -94,12 +98,20 @@ class Store:
     def writer(self) -> Writer:
         """Started at first use."""
         if self._writer is None:
-            self._writer = Writer(self)
+            with self._lock:
+                if self._closed:
+                    raise StoreError(f"{self.path}: the store is closed")
+                if self._writer is None:
+                    self._writer = Writer(self)
         return self._writer
+
+    def errors(self) -> AbstractContextManager[None]:
+        """What LMDB raises in the scope as the store's errors."""
+        return self._env.errors()
 
     def backup(self, destination: Path) -> None:
         """A consistent copy, while others read and write, into an empty or new folder."""
-        destination.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(destination)
         if any(destination.iterdir()):
             raise StoreUnusable(f"{destination}: not empty; a backup wants a folder of its own")
         self._env.copy(destination)
@@ -109,6 +121,8 @@ class Store:
 
     def close(self) -> None:
         """Finish what the writer was given, then close.  No snapshot may be open."""
+        with self._lock:
+            self._closed = True
         if self._writer is not None:
             self._writer.close()
         self._env.close()

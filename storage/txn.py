@@ -56,11 +56,12 @@ class WriteTransaction(Snapshot):
 
         Raises Conflict when the name is taken.
         """
-        self.writes += 1
         parent = records.parent_of(record)
-        entry = self._next("last-entry", 8)
+        number = self.last_entry() + 1
+        entry = number.to_bytes(8, "big")
         if not self._put(parent + keys.bounded(rdn), entry, db=self._tables.tree, overwrite=False):
             raise Conflict(f"the name {rdn!r} is taken")
+        self.set_last_entry(number)
         env_append(self._txn, self._entries, ((entry, record),))
         self._count_child(parent, 1)
         self._index(entry, terms, NO_TERMS)
@@ -69,18 +70,18 @@ class WriteTransaction(Snapshot):
 
     def replace(self, entry: EntryId, record: bytes, added: Terms, removed: Terms) -> None:
         """Store another record for an entry whose place in the tree stays."""
-        self.writes += 1
         old = self._record(entry)
+        self.writes += 1
         self._put(entry, record, db=self._entries)
         self._index(entry, added, removed)
         self._join(entry, records.placement_of(old), records.placement_of(record))
 
     def delete(self, entry: EntryId, rdn: bytes, terms: Terms) -> None:
         """Raises Conflict while the entry has children."""
-        self.writes += 1
         if self.children_count(entry):
             raise Conflict("the entry has children")
         old = self._record(entry)
+        self.writes += 1
         parent = records.parent_of(old)
         self._txn.delete(parent + keys.bounded(rdn), db=self._tables.tree)
         self._txn.delete(entry, db=self._entries)
@@ -95,12 +96,14 @@ class WriteTransaction(Snapshot):
 
         Raises Conflict when the name is taken.
         """
-        self.writes += 1
         old = self._record(entry)
         old_parent, new_parent = records.parent_of(old), records.parent_of(record)
-        self._txn.delete(old_parent + keys.bounded(old_rdn), db=self._tables.tree)
-        if not self._put(new_parent + keys.bounded(new_rdn), entry, db=self._tables.tree, overwrite=False):
-            raise Conflict(f"the name {new_rdn!r} is taken")
+        old_key, new_key = old_parent + keys.bounded(old_rdn), new_parent + keys.bounded(new_rdn)
+        if old_key != new_key:
+            if not self._put(new_key, entry, db=self._tables.tree, overwrite=False):
+                raise Conflict(f"the name {new_rdn!r} is taken")
+            self._txn.delete(old_key, db=self._tables.tree)
+        self.writes += 1
         if old_parent != new_parent:
             self._count_child(old_parent, -1)
             self._count_child(new_parent, 1)
@@ -177,8 +180,8 @@ class WriteTransaction(Snapshot):
         """Tell of a change to those who follow."""
         self.writes += 1
         for row in changes.rows(kind, subjects):
-            number = self._next("last-change", 4)
-            self._put(csn + number, row, db=self._tables.changes)
+            number = self._next("last-change", 8)
+            self._put(csn + number[4:], row, db=self._tables.changes)
             if not int.from_bytes(number, "big") % _TRIM_EVERY:
                 self._trim_changes()
 
@@ -197,10 +200,9 @@ class WriteTransaction(Snapshot):
         """Drop all terms and grams, before they are made again; members stay."""
         self.writes += 1
         self._txn.drop(self._tables.grams, delete=False)
-        own = [(key, value) for key, value in self.terms(b"\0\0", b"\0\1")]
+        own = [(term, self.ids(term)) for term in self.distinct_terms(b"\0\0", b"\0\1")]
         self._txn.drop(self._tables.index, delete=False)
-        with self._txn.cursor(self._tables.index) as cursor:
-            cursor.putmulti(own)
+        env_append(self._txn, self._tables.index, ((term, entry) for term, ids in own for entry in ids))
 
     def _trim_changes(self) -> None:
         table = self._tables.changes

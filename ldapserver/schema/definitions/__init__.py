@@ -1,0 +1,1 @@
+"""The standard definitions: data only, RFC 4512 text that ``standard.py`` parses."""
