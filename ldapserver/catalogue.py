@@ -1,10 +1,12 @@
 """Attribute descriptions and the numbers that a store gives them.
 
 What is remembered here is committed: a number given out inside a write transaction is
-looked up in that transaction until a reader has seen it.
+looked up in that transaction until a reader has seen it (``catch_up``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from ldapserver.schema import AttributeDescription, Schema
 from storage.errors import StoreUnusable
@@ -19,6 +21,7 @@ class Catalogue:
         self._by_number: dict[int, AttributeDescription] = {}
         self._by_text: dict[str, int] = {}
         self._covered: dict[AttributeDescription, frozenset[int]] = {}
+        self._last = 0
 
     def prepare(self, store: Store) -> None:
         """Give every type of the schema its number beforehand: fewer surprises later.
@@ -35,27 +38,31 @@ class Catalogue:
             with store.snapshot() as snapshot:
                 self._absorb(snapshot)
 
+    def catch_up(self, snapshot: Snapshot) -> None:
+        """Learn what was given out since; from a reader's snapshot only.  Raises StoreUnusable."""
+        if snapshot.last_description() > self._last:
+            self._absorb(snapshot)
+
     def _absorb(self, snapshot: Snapshot) -> None:
+        # Other threads read meanwhile: tables are exchanged, and what was made of them last.
+        by_number = dict(self._by_number)
         for number, text in snapshot.description_rows():
-            if number not in self._by_number:
+            if number not in by_number:
                 description = self.schema.find_description(text)
                 if description is None:
                     raise StoreUnusable(
                         f"the store has attributes {text!r} that the schema does not define; "
                         "name the schema file that defines them in the configuration"
                     )
-                self._by_number[number] = description
+                by_number[number] = description
                 self._by_text[text] = number
+        self._by_number = by_number
         self._covered = {}
+        self._last = snapshot.last_description()
 
     def description(self, number: int, snapshot: Snapshot) -> AttributeDescription:
         found = self._by_number.get(number)
-        if found is not None:
-            return found
-        if not isinstance(snapshot, WriteTransaction):
-            self._absorb(snapshot)
-            return self._by_number[number]
-        return self.schema.description(dict(snapshot.description_rows())[number])
+        return self.schema.description(snapshot.description_text(number)) if found is None else found
 
     def number(self, description: AttributeDescription, txn: WriteTransaction) -> int:
         """The number to store a description under."""
@@ -70,17 +77,18 @@ class Catalogue:
         """The number of a type of the schema, without options; they all have one."""
         return self._by_text[name]
 
+    def known(self) -> Mapping[int, AttributeDescription]:
+        """All descriptions by their numbers, but for those that an open transaction gave out."""
+        return self._by_number
+
     def covered(self, wanted: AttributeDescription) -> frozenset[int]:
-        """The numbers of what a description asks for: its subtypes, and more options
+        """The known numbers of what a description asks for: its subtypes, and more options
         than its own (RFC 4512 section 2.5.2)."""
-        found = self._covered.get(wanted)
+        covered = self._covered
+        found = covered.get(wanted)
         if found is None:
-            types = self.schema.subtypes(wanted.type)
-            options = set(wanted.options)
-            found = frozenset(
-                number
-                for number, description in self._by_number.items()
-                if description.type in types and options <= set(description.options)
+            covers = self.schema.covers
+            found = covered[wanted] = frozenset(
+                number for number, description in self._by_number.items() if covers(wanted, description)
             )
-            self._covered[wanted] = found
         return found

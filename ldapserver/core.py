@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import Factory, field, frozen
 
 from ldapserver import indexing
-from ldapserver.access import DEFAULT_POLICY, Policy, View
+from ldapserver.access import Policy, Right, View, Who
 from ldapserver.catalogue import Catalogue
 from ldapserver.directory import Limits
 from ldapserver.dn import normalise_rdn, parse_rdn
@@ -49,7 +49,7 @@ class Settings:
     administrator_dn: str = ADMINISTRATOR_DN
     administrator_password: bytes | None = field(default=None, repr=False)
     schema: Schema = Factory(standard_schema)
-    policy: Policy = DEFAULT_POLICY
+    policy: Policy = Policy()
     limits: Limits = Limits()
     indexes: Mapping[str, Sequence[str]] = indexing.DEFAULT
     map_size: int = DEFAULT_MAP_SIZE
@@ -80,6 +80,9 @@ class Core:
         self.administrator = Identity(
             settings.administrator_dn, key_of(settings.administrator_dn, self.schema), administrator=True
         )
+        self._self_reads = any(
+            rule.who is Who.SELF and Right.READ in rule.rights for rule in settings.policy.rules
+        )
         self._projections: dict[tuple[View, tuple[str, ...], bool], Projection] = {}
         self._prepare_indexes()
         with store.snapshot() as snapshot:
@@ -102,6 +105,7 @@ class Core:
         number = snapshot.number
         state = self._state
         if state.number != number:
+            self.catalogue.catch_up(snapshot)
             newer = number > state.number
             state = self._read_state(snapshot, state)
             if newer:
@@ -132,7 +136,7 @@ class Core:
 
     def own_view_differs(self, identity: Identity) -> bool:
         """Whether a client reads more of its own entry than of others'."""
-        return self.view(identity).reads != self.view(identity, own=True).reads
+        return self._self_reads and bool(identity.key) and not identity.administrator
 
     def rdn_key(self, rdn: bytes) -> bytes:
         """The normalised form of a stored RDN."""

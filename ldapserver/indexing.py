@@ -15,7 +15,10 @@ from attrs import frozen
 from ldapserver.attributes import values_of
 from ldapserver.catalogue import Catalogue
 from ldapserver.schema import AttributeDescription, AttributeType
+from ldapserver.views import OPERATIONAL, PLACED
 from storage import keys, postings
+from storage.keys import Term
+from storage.loader import Text
 from storage.records import Record
 from storage.snapshot import Snapshot
 from storage.txn import Terms
@@ -43,8 +46,10 @@ DEFAULT: Mapping[str, tuple[str, ...]] = {
     "dc": ("eq",),
 }
 
-# Indexed by the store's own means.
-BUILT_IN = ("entryUUID", "hostServer", "oldHostServer")
+# What aliases are found by, wherever they are followed.
+_ALWAYS = {"objectClass": (EQUALITY,), "aliasedObjectName": (EQUALITY,)}
+# Not in records; of these, what there is an index for is the store's own.
+_COMPUTED = {*OPERATIONAL, *PLACED}
 
 
 def encode(indexes: Mapping[str, Sequence[str]]) -> bytes:
@@ -57,7 +62,10 @@ def decode(value: bytes) -> dict[str, tuple[str, ...]]:
 
 @frozen(eq=False)
 class Indexes:
-    """The indexes of a store: ``equality`` and ``substrings`` map a type to its number."""
+    """The indexes of a store: ``equality`` and ``substrings`` map a type to its number.
+
+    Those of ``_ALWAYS`` are there whatever is configured.
+    """
 
     catalogue: Catalogue
     raw: bytes
@@ -67,9 +75,9 @@ class Indexes:
     @classmethod
     def read(cls, catalogue: Catalogue, raw: bytes) -> Indexes:
         equality, substrings = {}, {}
-        for name, kinds in decode(raw).items():
+        for name, kinds in [*decode(raw).items(), *_ALWAYS.items()]:
             kind = catalogue.schema.attribute_type(name)
-            if kind is None:
+            if kind is None or kind.name in _COMPUTED:
                 continue
             number = catalogue.number_of_type(kind.name)
             if EQUALITY in kinds and kind.equality is not None:
@@ -82,31 +90,53 @@ class Indexes:
     def uuid(self) -> int:
         return self.catalogue.number_of_type("entryUUID")
 
-    def terms_of_values(self, description: AttributeDescription, values: Iterable[bytes]) -> Terms:
-        """Raises ValueError for a value that its matching rule can't normalise."""
-        kind = description.type
-        number = self.equality.get(kind)
-        equality: frozenset[bytes] = frozenset()
-        grams: set[bytes] = set()
-        if number is not None and kind.equality is not None:
-            normalise = kind.equality.normalise
-            equality = frozenset(keys.equality(number, normalise(value)) for value in values)
-        number = self.substrings.get(kind)
-        if number is not None and kind.substrings is not None:
-            prefix = keys.U16.pack(number)
-            normalise = kind.substrings.normalise
-            for value in values:
-                grams.update(prefix + gram for gram in postings.grams(normalise(value)))
-        return Terms(equality, frozenset(grams))
+    def rows_of_values(
+        self, description: AttributeDescription, values: Sequence[bytes]
+    ) -> tuple[list[Term], list[Text]]:
+        """Equality terms, and the texts whose grams are indexed.
 
-    def terms_of(self, record: Record, snapshot: Snapshot) -> Terms:
-        """All terms of an entry."""
-        equality = {keys.equality(self.uuid, record.uuid)}
-        grams: set[bytes] = set()
+        Raises ValueError for a value that its matching rule can't normalise.
+        """
+        kind = description.type
+        terms: list[Term] = []
+        texts: list[Text] = []
+        normal: list[bytes] = []
+        number = self.equality.get(kind)
+        if number is not None and kind.equality is not None:
+            prefix = keys.equality_prefix(number)
+            normal = list(map(kind.equality.normalise, values))
+            terms = [prefix + keys.bounded(value) for value in normal]
+        number = self.substrings.get(kind)
+        if number is not None and (rule := kind.substrings) is not None:
+            prefix = keys.U16.pack(number)
+            if not normal or kind.equality is None or kind.equality.normalise != rule.normalise:
+                normal = list(map(rule.normalise, values))
+            texts = [(prefix, value) for value in normal]
+        return terms, texts
+
+    def terms_of_values(self, description: AttributeDescription, values: Sequence[bytes]) -> Terms:
+        """Raises ValueError like ``rows_of_values``."""
+        return _terms(*self.rows_of_values(description, values))
+
+    def rows_of(self, record: Record, snapshot: Snapshot) -> tuple[list[Term], list[Text]]:
+        """All rows of an entry, each once."""
+        terms = [keys.equality(self.uuid, record.uuid)]
+        texts: list[Text] = []
         for number, encoded in record.attributes:
             description = self.catalogue.description(number, snapshot)
             if description.type in self.equality or description.type in self.substrings:
-                found = self.terms_of_values(description, values_of(encoded))
-                equality |= found.equality
-                grams |= found.grams
-        return Terms(frozenset(equality), frozenset(grams))
+                more_terms, more_texts = self.rows_of_values(description, values_of(encoded))
+                terms += more_terms
+                texts += more_texts
+        return list(dict.fromkeys(terms)), list(dict.fromkeys(texts))
+
+    def terms_of(self, record: Record, snapshot: Snapshot) -> Terms:
+        """All terms of an entry."""
+        return _terms(*self.rows_of(record, snapshot))
+
+
+def _terms(terms: Iterable[Term], texts: Iterable[Text]) -> Terms:
+    return Terms(
+        frozenset(terms),
+        frozenset(prefix + gram for prefix, text in texts for gram in postings.grams(text)),
+    )

@@ -96,14 +96,15 @@ class LocalDirectory:
         if not needs_preparing(request):
             return self._submit(lambda txn: run_write(self.core, txn, identity, request, controls))
         return self._after_hashing(
-            lambda: prepare(request), lambda ready, txn: run_write(self.core, txn, identity, ready, controls)
+            lambda: prepare(self.core, identity, request),
+            lambda ready, txn: run_write(self.core, txn, identity, ready, controls),
         )
 
     def extended(
         self, identity: Identity, request: ExtendedRequest, controls: tuple[Control, ...], peer: Peer
     ) -> Result | Future[Result]:
         if request.oid not in extended.BULK_OPERATIONS:
-            return run_extended(self, identity, request, controls, peer)
+            return run_extended(self.core, identity, request, self._after_hashing)
         bulk = extended.decode_bulk_request(request, self.core.limits.filter_depth)
         answer: Future[Result] = Future()
         _relay(

@@ -8,8 +8,9 @@ Undefined; it is never an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, assert_never
+import re
+from collections.abc import Callable, Sequence, Set
+from typing import Final, Protocol, TypeAlias, assert_never
 
 from ldapserver.access import View
 from ldapserver.dn import parse_dn
@@ -26,7 +27,7 @@ from ldapserver.messages import (
     Present,
     Substrings,
 )
-from ldapserver.schema import AttributeDescription, MatchingRule, Schema
+from ldapserver.schema import AttributeDescription, AttributeType, MatchingRule, RuleKind, Schema
 
 
 class Subject(Protocol):
@@ -37,6 +38,9 @@ class Subject(Protocol):
 
 
 Predicate: TypeAlias = Callable[[Subject], bool | None]
+Test: TypeAlias = Callable[[bytes], bool]
+
+_ESCAPED: Final = re.compile(rb"\\(2[Aa]|5[Cc])")
 
 
 def _undefined(_: Subject) -> bool | None:
@@ -44,13 +48,19 @@ def _undefined(_: Subject) -> bool | None:
 
 
 class Compiler:
-    """Makes predicates for clients with the rights of a view."""
+    """Makes predicates for clients with the rights of a view.
+
+    ``comparisons`` counts what the compiled filters compare an entry with: what it costs
+    to look at one.
+    """
 
     def __init__(self, schema: Schema, view: View) -> None:
         self._schema = schema
         self._view = view
+        self.comparisons = 0
 
     def compile(self, filter: Filter) -> Predicate:
+        self.comparisons += 1
         match filter:
             case And(filters):
                 return _all([self.compile(part) for part in filters])
@@ -76,9 +86,11 @@ class Compiler:
     def description(self, text: str) -> AttributeDescription | None:
         """What a filter names, if it is known and may be read."""
         found = self._schema.find_description(text)
-        if found is None or not self._view.readable(found.type):
-            return None
-        return found
+        return found if found is not None and self._readable(found.type) else None
+
+    def _readable(self, kind: AttributeType) -> bool:
+        """With all subtypes, whose values count as the type's."""
+        return all(map(self._view.readable, self._schema.subtypes(kind)))
 
     def _present(self, attribute: str) -> Predicate:
         description = self.description(attribute)
@@ -90,7 +102,7 @@ class Compiler:
         description = self.description(attribute)
         if description is None or description.type.equality is None:
             return _undefined
-        if description.type.name == "objectClass":
+        if description.type.name == "objectClass" and not description.options:
             return self._object_class(description, value)
         return _matching(description, description.type.equality, value)
 
@@ -128,40 +140,40 @@ class Compiler:
         return _on_values(description, rule, lambda found: found <= bound)
 
     def _extensible(self, filter: Extensible) -> Predicate:
+        """RFC 4511 section 4.5.1.7.7."""
         rule = self._schema.matching_rule(filter.rule) if filter.rule else None
         if filter.rule and rule is None:
             return _undefined
-        parts: list[Predicate] = []
-        if filter.attribute is not None:
+        if filter.attribute is None:
+            assert rule is not None, "one of both is there"
+            types = frozenset(kind for kind in self._schema.attribute_types if _applies(rule, kind))
+            chosen = {kind for kind in types if self._readable(kind)}
+            descriptions = [self._schema.description(kind.name) for kind in chosen if kind.sup not in chosen]
+        else:
             description = self.description(filter.attribute)
-            used = rule or (description.type.equality if description else None)
-            if description is None or used is None:
+            rule = rule or (description.type.equality if description else None)
+            if description is None or rule is None or (filter.rule and not _applies(rule, description.type)):
                 return _undefined
-            parts.append(_matching(description, used, filter.value))
-        elif rule is not None:
-            parts.extend(
-                _matching(self._schema.description(kind.name), rule, filter.value)
-                for kind in self._schema.attribute_types
-                if kind.syntax.oid in rule.applies and self._view.readable(kind)
-            )
+            types = self._schema.subtypes(description.type)
+            descriptions = [description]
+        try:
+            test = _test_of(rule, filter.value)
+        except ValueError:
+            return _undefined
+        self.comparisons += len(descriptions)
+        parts = [_on_values(description, rule, test) for description in descriptions]
         if filter.dn_attributes:
-            parts.append(self._in_dn(filter, rule))
-        return _any(parts) if parts else _undefined
+            parts.append(self._in_dn(types, rule, test))
+        return _any(parts)
 
-    def _in_dn(self, filter: Extensible, rule: MatchingRule | None) -> Predicate:
+    def _in_dn(self, types: Set[AttributeType], rule: MatchingRule, test: Test) -> Predicate:
         """Whether an attribute of the entry's DN matches."""
         schema = self._schema
-        wanted = schema.find_description(filter.attribute) if filter.attribute else None
-        types = schema.subtypes(wanted.type) if wanted else None
 
         def predicate(subject: Subject) -> bool | None:
             for rdn in parse_dn(subject.dn.decode()).rdns:
                 for pair in rdn:
-                    kind = schema.attribute_type(pair.type)
-                    if kind is None or (types is not None and kind not in types):
-                        continue
-                    used = rule or kind.equality
-                    if used is not None and _equal(used, filter.value, pair.value):
+                    if schema.attribute_type(pair.type) in types and _holds(rule, test, pair.value):
                         return True
             return False
 
@@ -191,24 +203,62 @@ def contains(value: bytes, initial: bytes, middle: Sequence[bytes], final: bytes
     return len(value) - len(final) >= position and value.endswith(final)
 
 
-def _equal(rule: MatchingRule, asserted: bytes, value: bytes) -> bool:
+def _applies(rule: MatchingRule, kind: AttributeType) -> bool:
+    return kind.syntax.oid in rule.applies
+
+
+def _test_of(rule: MatchingRule, value: bytes) -> Test:
+    """What a rule by itself says of normalised values; raises ValueError.
+
+    An ordering rule is true of values less than the asserted one (RFC 4517 section
+    4.2.18 and others), a substrings rule asserts a pattern (section 3.3.30).
+    """
+    match rule.kind:
+        case RuleKind.EQUALITY:
+            wanted = rule.normalise(value)
+            return lambda found: found == wanted
+        case RuleKind.ORDERING:
+            bound = rule.normalise(value)
+            return lambda found: found < bound
+        case RuleKind.SUBSTRINGS:
+            return _pattern(rule, value)
+        case _:
+            assert_never(rule.kind)
+
+
+def _pattern(rule: MatchingRule, value: bytes) -> Test:
+    first, *between, last = value.split(b"*") if b"*" in value else (value,) * 2
+    if b"*" not in value or not (first or last or any(between)):
+        raise ValueError("not a substring assertion")
+    initial = rule.normalise_part(_unescaped(first), "initial") if first else b""
+    middle = [rule.normalise_part(_unescaped(part), "any") for part in between if part]
+    final = rule.normalise_part(_unescaped(last), "final") if last else b""
+    return lambda found: contains(found, initial, middle, final)
+
+
+def _unescaped(part: bytes) -> bytes:
+    """Asterisks and backslashes are written ``\\2a`` and ``\\5c``; raises ValueError."""
+    if b"\\" in _ESCAPED.sub(b"", part):
+        raise ValueError("not a substring assertion")
+    return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), part)
+
+
+def _holds(rule: MatchingRule, test: Test, value: bytes) -> bool:
     try:
-        return rule.normalise(asserted) == rule.normalise(value)
+        return test(rule.normalise(value))
     except ValueError:
         return False
 
 
 def _matching(description: AttributeDescription, rule: MatchingRule, value: bytes) -> Predicate:
     try:
-        wanted = rule.normalise(value)
+        test = _test_of(rule, value)
     except ValueError:
         return _undefined
-    return _on_values(description, rule, lambda found: found == wanted)
+    return _on_values(description, rule, test)
 
 
-def _on_values(
-    description: AttributeDescription, rule: MatchingRule, test: Callable[[bytes], bool]
-) -> Predicate:
+def _on_values(description: AttributeDescription, rule: MatchingRule, test: Test) -> Predicate:
     normalise = rule.normalise
 
     def predicate(subject: Subject) -> bool | None:

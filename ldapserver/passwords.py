@@ -107,7 +107,7 @@ _CRYPT = re.compile(
     [./0-9A-Za-z]{13}
     | \$1\$ [^$]{0,8} \$ .+
     | \$2[abxy]\$ (?: 0[4-9] | 1[0-6] ) \$ .{53}
-    | \$[56]\$ (?: rounds=\d{1,7}\$ )? [^$]{0,16} \$ .+
+    | \$[56]\$ (?: rounds=\d{1,7}\$ )? (?!rounds=) [^$]{0,16} \$ .+
     | \$7\$ [./0-9A-E] [./0-9A-U] \.{4} /\.{4} .+
     | \$g?y\$ j [./0-9A-E] [./0-9A-T] \$ .+
     """,
@@ -207,7 +207,8 @@ def _verify_pbkdf2(hash_name: str, text: bytes, password: bytes) -> bool:
         raw_salt, raw_key = _adapted_base64(salt), _adapted_base64(key)
     except binascii.Error:
         return False
-    if not 16 <= len(raw_key) <= 64:
+    # A shorter key would be a prefix of the right one, and match.
+    if len(raw_key) != hashlib.new(hash_name, usedforsecurity=False).digest_size:
         return False
     made = hashlib.pbkdf2_hmac(hash_name, password, raw_salt, int(rounds), len(raw_key))
     return hmac.compare_digest(made, raw_key)

@@ -10,8 +10,11 @@ for it matches nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, dropwhile, islice
+from heapq import merge
+from itertools import chain, islice
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -28,36 +31,50 @@ from ldapserver.messages import (
     Present,
     Substrings,
 )
-from ldapserver.schema import AttributeDescription, AttributeType
+from ldapserver.schema import AttributeDescription, AttributeType, MatchingRule
 from storage import keys, postings
-from storage.keys import EntryId
+from storage.keys import ROOT, EntryId
+from storage.placements import Placement
 from storage.snapshot import Snapshot
 
-# A range of an index that holds more rows than this is not counted to its end.
+# A range of an index that holds more rows than this is not counted to its end,
 _RANGE = 50_000
+# and so many rows are read for one filter, however many ranges it names.
+_ROWS = 200_000
 # So few entries are looked at sooner than other sets are fetched to be intersected with,
 _FEW = 64
 # and so much larger sets cost more than looking at each entry of the smaller.
 _MUCH_LARGER = 4
+# So many ids of so few sets are merged as they are wanted rather than sorted beforehand.
+_MANY = 5_000
+_MERGED = 100
+
+Fetch: TypeAlias = Callable[[EntryId], Iterable[EntryId]]
 
 
 @frozen
 class Plan:
-    """``count`` is an upper bound of ``fetch``'s ids; they come in any order and perhaps
-    twice, unless ``ordered``.  ``exact`` when every one of them matches."""
+    """``count`` is an upper bound of the ids.
+
+    ``fetch`` takes a position: an ``ordered`` plan gives what follows it, ascending and each
+    once; others at least that, in any order and perhaps twice.  ``exact`` when every one
+    of them matches.
+    """
 
     count: int
-    fetch: Callable[[], Iterable[EntryId]]
+    fetch: Fetch
     exact: bool = False
     ordered: bool = False
 
     def after(self, position: EntryId) -> Iterator[EntryId]:
         """The ids that follow ``position``, ascending, each once."""
-        ids = self.fetch() if self.ordered else sorted(set(self.fetch()))
-        return dropwhile(position.__ge__, ids)
+        if self.ordered:
+            return iter(self.fetch(position))
+        ids = sorted(set(self.fetch(position)))
+        return islice(ids, bisect_right(ids, position), None)
 
 
-NOTHING = Plan(0, lambda: (), exact=True, ordered=True)
+NOTHING = Plan(0, lambda _: (), exact=True, ordered=True)
 
 
 class Planner:
@@ -66,6 +83,7 @@ class Planner:
         self._indexes = indexes
         self._schema = indexes.catalogue.schema
         self._compiler = compiler
+        self._rows_left = _ROWS
 
     def plan(self, filter: Filter) -> Plan | None:
         match filter:
@@ -86,19 +104,21 @@ class Planner:
             case _:  # what an entry lacks, or a rule of the client's choice: no index tells
                 return None
 
-    def _and(self, filters: Iterable[Filter]) -> Plan | None:
-        plans = sorted(
-            (plan for part in filters if (plan := self.plan(part)) is not None), key=lambda plan: plan.count
-        )
+    def _and(self, filters: tuple[Filter, ...]) -> Plan | None:
+        plans = [plan for part in filters if (plan := self.plan(part)) is not None]
         if not plans:
             return None
-        best = plans[0]
-        useful = [plan for plan in plans[1:] if plan.count <= _MUCH_LARGER * best.count]
-        if best.count <= _FEW or not useful:
-            return Plan(best.count, best.fetch, ordered=best.ordered)
-        return Plan(best.count, lambda: set(best.fetch()).intersection(*(plan.fetch() for plan in useful)))
+        best, *others = sorted(plans, key=lambda plan: plan.count)
+        if not others:
+            return Plan(best.count, best.fetch, best.exact and len(filters) == 1, best.ordered)
+        useful = [plan for plan in others if plan.count <= _MUCH_LARGER * best.count]
+        if not _FEW < best.count <= _RANGE or not useful:
+            return Plan(best.count, best.fetch, exact=not best.count, ordered=best.ordered)
+        # Each part of the filter is asked of an index, so that none need be asked of entries.
+        exact = len(useful) + 1 == len(filters) and all(plan.exact for plan in plans)
+        return Plan(best.count, lambda position: _intersection(position, best, useful), exact)
 
-    def _or(self, filters: Iterable[Filter]) -> Plan | None:
+    def _or(self, filters: tuple[Filter, ...]) -> Plan | None:
         plans = []
         for part in filters:
             plan = self.plan(part)
@@ -107,85 +127,81 @@ class Planner:
             plans.append(plan)
         return _union(plans)
 
+    # --- equality -------------------------------------------------------------------
+
     def _equality(self, attribute: str, value: bytes) -> Plan | None:
         description = self._compiler.description(attribute)
-        if description is None:
+        if description is None or (rule := description.type.equality) is None:
             return NOTHING
-        name = description.type.name
-        if name == "objectClass":
-            return self._object_class(value)
-        if name in ("hostServer", "oldHostServer"):
-            return self._hosted(description, value)
-        if name == "entryUUID":
-            return self._uuid(description, value)
+        exact = not description.options
+        match description.type.name:
+            case "objectClass" if exact:
+                return self._object_class(value)
+            case "hostServer" if exact:
+                return self._hosted(self._snapshot.placements_of_host, rule, value)
+            case "oldHostServer" if exact:
+                return self._hosted(self._snapshot.placements_of_old_host, rule, value)
+            case "entryUUID" if exact:
+                return self._of_value(self._indexes.uuid, rule, value)
         plans = []
         for kind in self._schema.subtypes(description.type):
             number = self._indexes.equality.get(kind)
-            if number is None or kind.equality is None:
+            if number is None or not self._schema.orders_like(kind.equality, rule):
                 return None
-            try:
-                term = keys.equality(number, kind.equality.normalise(value))
-            except ValueError:
-                continue
-            plans.append(self._term(term, exact=not description.options))
+            plans.append(self._of_value(number, rule, value, exact=exact))
         return _union(plans)
+
+    def _of_value(self, number: int, rule: MatchingRule, value: bytes, *, exact: bool = True) -> Plan:
+        try:
+            return self._term(keys.equality(number, rule.normalise(value)), exact=exact)
+        except ValueError:
+            return NOTHING
 
     def _term(self, term: keys.Term, *, exact: bool = True) -> Plan:
         count = self._snapshot.ids_count(term)
         if not count:
             return NOTHING
-        return Plan(count, lambda: self._snapshot.each_id(term), exact, ordered=True)
+        return Plan(count, lambda position: self._snapshot.each_id(term, position), exact, ordered=True)
 
     def _object_class(self, value: bytes) -> Plan | None:
         names = subclass_names(self._schema, value)
-        kind = self._schema.attribute_type("objectClass")
-        number = self._indexes.equality.get(kind) if kind else None
         if names is None:
             return NOTHING
-        if number is None or kind is None or kind.equality is None or b"top" in names:
+        if b"top" in names:
             return None
-        terms = {keys.equality(number, kind.equality.normalise(name)) for name in names}
-        return _union([self._term(term) for term in terms])
+        kind = self._schema.description("objectClass").type
+        assert kind.equality is not None
+        normalise, number = kind.equality.normalise, self._indexes.equality[kind]
+        return _union([self._term(keys.equality(number, oid)) for oid in set(map(normalise, names))])
 
-    def _uuid(self, description: AttributeDescription, value: bytes) -> Plan | None:
-        rule = description.type.equality
-        assert rule is not None
+    def _hosted(
+        self, find: Callable[[bytes], list[keys.PlacementId]], rule: MatchingRule, value: bytes
+    ) -> Plan:
         try:
-            return self._term(keys.equality(self._indexes.uuid, rule.normalise(value)))
+            return self._members(find(rule.normalise(value)))
         except ValueError:
             return NOTHING
 
-    def _hosted(self, description: AttributeDescription, value: bytes) -> Plan:
-        rule = description.type.equality
-        assert rule is not None
-        try:
-            key = rule.normalise(value)
-        except ValueError:
-            return NOTHING
-        snapshot = self._snapshot
-        if description.type.name == "hostServer":
-            numbers = snapshot.placements_of_host(key)
-        else:
-            numbers = snapshot.placements_of_old_host(key)
-        return _union([self._term(keys.members(number)) for number in numbers])
+    def _members(self, placements: Iterable[keys.PlacementId]) -> Plan:
+        return _union([self._term(keys.members(number)) for number in placements])
+
+    # --- presence and order ----------------------------------------------------------
 
     def _present(self, attribute: str) -> Plan | None:
         description = self._compiler.description(attribute)
         if description is None:
             return NOTHING
         name = description.type.name
-        if name in ("hostServer", "oldHostServer"):
-            old = name == "oldHostServer"
-            numbers = [
-                number
-                for number, placement in self._snapshot.all_placements()
-                if (placement.old if old else placement.host) is not None
-            ]
-            return _union([self._term(keys.members(number)) for number in numbers])
+        if name == "hostServer" and not description.options:
+            return self._placed(lambda placement: placement.host is not None)
+        if name == "oldHostServer" and not description.options:
+            return self._placed(lambda placement: placement.old is not None)
+        if name == "objectClass":
+            return None
         plans = []
         for kind in self._schema.subtypes(description.type):
             number = self._indexes.equality.get(kind)
-            if number is None or name == "objectClass":
+            if number is None:
                 return None
             prefix = keys.equality_prefix(number)
             plan = self._range(prefix, keys.successor(prefix))
@@ -194,22 +210,25 @@ class Planner:
             plans.append(plan)
         return _union(plans)
 
+    def _placed(self, wanted: Callable[[Placement], bool]) -> Plan:
+        return self._members(
+            number for number, placement in self._snapshot.all_placements() if wanted(placement)
+        )
+
     def _ordering(self, attribute: str, value: bytes, *, greater: bool) -> Plan | None:
         """By the equality index, where equality's normal form is also the ordering's."""
         description = self._compiler.description(attribute)
-        if description is None or description.type.ordering is None:
+        if description is None or (rule := description.type.ordering) is None:
+            return NOTHING
+        try:
+            bound = rule.normalise(value)
+        except ValueError:
             return NOTHING
         plans = []
         for kind in self._schema.subtypes(description.type):
             number = self._indexes.equality.get(kind)
-            if number is None or kind.equality is None or kind.ordering is None:
+            if number is None or not self._schema.orders_like(kind.equality, rule):
                 return None
-            if kind.equality.normalise != kind.ordering.normalise:
-                return None
-            try:
-                bound = kind.ordering.normalise(value)
-            except ValueError:
-                continue
             if not keys.is_exact(bound):
                 return None
             prefix = keys.equality_prefix(number)
@@ -222,24 +241,16 @@ class Planner:
         return _union(plans)
 
     def _range(self, start: bytes, stop: bytes) -> Plan | None:
-        rows = [entry for _, entry in islice(self._snapshot.terms(start, stop), _RANGE + 1)]
-        return None if len(rows) > _RANGE else Plan(len(rows), lambda: rows)
+        most = min(_RANGE, self._rows_left)
+        rows = [entry for _, entry in islice(self._snapshot.terms(start, stop), most + 1)]
+        self._rows_left -= len(rows)
+        return None if len(rows) > most else Plan(len(rows), lambda _: rows)
+
+    # --- substrings ------------------------------------------------------------------
 
     def _substrings(self, filter: Substrings) -> Plan | None:
         description = self._compiler.description(filter.attribute)
-        if description is None or description.type.substrings is None:
-            return NOTHING
-        plans = []
-        for kind in self._schema.subtypes(description.type):
-            plan = self._substrings_of(kind, filter)
-            if plan is None:
-                return None
-            plans.append(plan)
-        return _union(plans)
-
-    def _substrings_of(self, kind: AttributeType, filter: Substrings) -> Plan | None:
-        rule = kind.substrings
-        if rule is None:
+        if description is None or (rule := description.type.substrings) is None:
             return NOTHING
         try:
             initial = rule.normalise_part(filter.initial, "initial") if filter.initial else b""
@@ -248,43 +259,60 @@ class Planner:
                 parts.append(rule.normalise_part(filter.final, "final"))
         except ValueError:
             return NOTHING
-        by_prefix = self._prefix(kind, initial) if initial else None
-        by_grams = self._grams(kind, [initial, *parts])
-        found = [plan for plan in (by_prefix, by_grams) if plan is not None]
-        return min(found, key=lambda plan: plan.count, default=None)
+        plans = []
+        for kind in self._schema.subtypes(description.type):
+            by_prefix = self._prefix(kind, rule, initial) if initial else None
+            by_grams = self._grams(kind, rule, [initial, *parts])
+            found = [plan for plan in (by_prefix, by_grams) if plan is not None]
+            if not found:
+                return None
+            plans.append(min(found, key=lambda plan: plan.count))
+        return _union(plans)
 
-    def _prefix(self, kind: AttributeType, initial: bytes) -> Plan | None:
+    def _prefix(self, kind: AttributeType, rule: MatchingRule, initial: bytes) -> Plan | None:
         number = self._indexes.equality.get(kind)
-        if number is None or kind.equality is None or kind.substrings is None or not keys.is_exact(initial):
+        if number is None or not self._schema.orders_like(kind.equality, rule):
             return None
-        if kind.equality.normalise != kind.substrings.normalise:
+        if not keys.is_exact(initial):
             return None
         start = keys.equality_prefix(number) + initial
         return self._range(start, keys.successor(start))
 
-    def _grams(self, kind: AttributeType, parts: Iterable[bytes]) -> Plan | None:
+    def _grams(self, kind: AttributeType, rule: MatchingRule, parts: Iterable[bytes]) -> Plan | None:
         number = self._indexes.substrings.get(kind)
-        if number is None:
+        if number is None or not self._schema.orders_like(kind.substrings, rule):
             return None
         prefix = keys.U16.pack(number)
         grams = [prefix + gram for gram in set(chain.from_iterable(map(postings.grams, parts)))]
         if not grams:
             return None
-        found = list(self._intersect(grams))
+        found = list(self._common(grams))
+        if self._rows_left < 0:
+            return None
         count = sum(bits.bit_count() for _, bits in found)
-        return Plan(count, lambda: chain.from_iterable(postings.ids(chunk, bits) for chunk, bits in found))
+        if not count:
+            return NOTHING
+        return Plan(count, lambda _: chain.from_iterable(postings.ids(chunk, bits) for chunk, bits in found))
 
-    def _intersect(self, grams: list[keys.Gram]) -> Iterator[tuple[bytes, int]]:
-        """The chunks and bits that all grams have in common."""
+    def _common(self, grams: list[keys.Gram]) -> Iterator[tuple[bytes, int]]:
+        """The chunks and bits that all grams have in common, as far as rows may be read."""
         snapshot = self._snapshot
         first, *others = grams
         for chunk, bits in snapshot.postings(first):
+            self._rows_left -= 1
             for gram in others:
+                self._rows_left -= 1
                 bits &= snapshot.posting(gram, chunk)
                 if not bits:
                     break
-            else:
+            if self._rows_left < 0:
+                return
+            if bits:
                 yield chunk, bits
+
+
+def _intersection(position: EntryId, best: Plan, others: list[Plan]) -> Iterable[EntryId]:
+    return set(best.fetch(position)).intersection(*(plan.fetch(position) for plan in others))
 
 
 def _union(plans: list[Plan]) -> Plan:
@@ -293,8 +321,16 @@ def _union(plans: list[Plan]) -> Plan:
         return NOTHING
     if len(plans) == 1:
         return plans[0]
-    return Plan(
-        sum(plan.count for plan in plans),
-        lambda: chain.from_iterable(plan.fetch() for plan in plans),
-        all(plan.exact for plan in plans),
-    )
+    count = sum(plan.count for plan in plans)
+    exact = all(plan.exact for plan in plans)
+    if count > _MANY and len(plans) <= _MERGED and all(plan.ordered for plan in plans):
+        return Plan(count, lambda position: _merged(position, plans), exact, ordered=True)
+    return Plan(count, lambda position: chain.from_iterable(plan.fetch(position) for plan in plans), exact)
+
+
+def _merged(position: EntryId, plans: list[Plan]) -> Iterator[EntryId]:
+    last = ROOT
+    for entry in merge(*(plan.fetch(position) for plan in plans)):
+        if entry != last:
+            yield entry
+            last = entry

@@ -26,7 +26,8 @@ from ldapserver.wire.encode import partial_attribute
 from storage import csn as csns
 from storage import keys, records
 from storage.csn import Csn
-from storage.keys import NO_PLACEMENT, ROOT
+from storage.keys import NO_PLACEMENT, ROOT, Term
+from storage.loader import Text
 
 
 class Prepared(NamedTuple):
@@ -39,16 +40,16 @@ class Prepared(NamedTuple):
     host: bytes | None
     old_host: bytes | None
     record: bytes
-    terms: list[bytes]
-    grams: list[bytes]
+    terms: list[Term]
+    texts: list[Text]
 
 
 class Part(NamedTuple):
     """What the values of one attribute come to: BER of the attribute, and index rows."""
 
     encoded: bytes
-    terms: tuple[bytes, ...]
-    grams: tuple[bytes, ...]
+    terms: list[Term]
+    texts: list[Text]
 
 
 @define(eq=False)
@@ -61,46 +62,11 @@ class Known:
     description: AttributeDescription
     number: int
     name: bytes
-    equality: tuple[bytes, Callable[[bytes], bytes]] | None
-    substrings: tuple[bytes, Callable[[bytes], bytes]] | None
     past: bool
     placed: bool
     password: bool
-    parts: dict[bytes, Part] = Factory(dict)
-
-    def part(self, values: list[bytes]) -> Part:
-        """Raises LDAPError, or ValueError for what a matching rule can't compare."""
-        if len(values) == 1:
-            found = self.parts.get(values[0])
-            if found is None:
-                found = self._make(values)
-                if len(self.parts) < _PARTS_KEPT:
-                    self.parts[values[0]] = found
-            return found
-        check_values(self.description, values)
-        return self._make(values)
-
-    def _make(self, values: list[bytes]) -> Part:
-        kind = self.description.type
-        for value in values:
-            if not kind.syntax.validate(value):
-                raise LDAPError(
-                    ResultCode.INVALID_ATTRIBUTE_SYNTAX,
-                    f"{self.description.text}: {value[:80]!r} is not of syntax {kind.syntax.desc}",
-                )
-        if self.password:
-            values = [value if is_hashed(value) else hash_password(value) for value in values]
-        terms: list[bytes] = []
-        grams: list[bytes] = []
-        if self.equality is not None:
-            prefix, normalise = self.equality
-            terms = [prefix + keys.bounded(normalise(value)) for value in values]
-        if self.substrings is not None:
-            prefix, normalise = self.substrings
-            for value in values:
-                found = normalise(value)
-                grams += [prefix + found[at : at + 3] for at in range(len(found) - 2)]
-        return Part(partial_attribute(self.name, values), tuple(terms), tuple(grams))
+    indexed: bool
+    parts: dict[tuple[bytes, ...], Part] = Factory(dict)
 
 
 @frozen(eq=False)
@@ -108,17 +74,18 @@ class Plan:
     """What to do with records whose lines have the same names in the same order.
 
     ``groups``: each attribute with the lines that have its values; ``descriptions``: all
-    attributes that the entry has; ``numbers``: those that its record has.
+    attributes that the entry has; ``shape``: those that its record has.
     """
 
     groups: tuple[tuple[Known, tuple[int, ...]], ...]
     descriptions: tuple[AttributeDescription, ...]
-    numbers: tuple[int, ...]
+    shape: bytes
 
 
 # Of the attributes that clients can't set, those whose values an import keeps.
 _KEPT = {"entryUUID", "createTimestamp", "creatorsName", "modifiersName", "modifyTimestamp", "entryCSN"}
 _LEFT_OUT = (set(OPERATIONAL) - _KEPT) | {"contextCSN"}
+_NO_ROWS: tuple[list[Term], list[Text]] = ([], [])
 _PARTS_KEPT = 2_000
 _PLANS_KEPT = 1_000
 
@@ -168,26 +135,26 @@ class Preparer:
         plan = self._plans.get(names) or self._plan(names)
         past: dict[str, bytes] = {}
         hosts: dict[str, bytes] = {}
-        parts: list[Part] = []
-        terms: list[bytes] = []
-        grams: list[bytes] = []
+        encoded: list[bytes] = []
+        terms: list[Term] = []
+        texts: list[Text] = []
         classes: tuple[bytes, ...] = ()
         for known, places in plan.groups:
-            values = [lines[place][1] for place in places]
+            values = (lines[places[0]][1],) if len(places) == 1 else tuple([lines[at][1] for at in places])
             if known.past:
-                past[known.description.type.name] = values[0]
+                past[known.name.decode()] = values[0]
                 continue
-            part = known.part(values)
+            part = known.parts.get(values) or self._part(known, values)
             if known.placed:
-                hosts[known.description.type.name] = values[0]
+                hosts[known.name.decode()] = values[0]
                 continue
             if known.name == b"objectClass":
-                classes = tuple(values)
-            parts.append(part)
+                classes = values
+            encoded.append(part.encoded)
             terms += part.terms
-            grams += part.grams
+            texts += part.texts
         check_shape(self._schema, classes, plan.descriptions)
-        data, uuid = self._record(rdn_text, past, plan, parts)
+        uuid = self._uuid(past)
         terms.append(self._uuid_prefix + uuid)
         return Prepared(
             record.line,
@@ -195,10 +162,31 @@ class Preparer:
             parent,
             hosts.get("hostServer"),
             hosts.get("oldHostServer"),
-            data,
-            list(dict.fromkeys(terms)),
-            list(dict.fromkeys(grams)),
+            self._record(rdn_text.encode(), uuid, past, plan.shape, encoded),
+            terms,
+            texts,
         )
+
+    def _part(self, known: Known, values: tuple[bytes, ...]) -> Part:
+        """Raises LDAPError, or ValueError for what a matching rule can't compare."""
+        description = known.description
+        kind = description.type
+        if len(values) > 1:
+            check_values(description, values)
+        elif not kind.syntax.validate(values[0]):
+            raise LDAPError(
+                ResultCode.INVALID_ATTRIBUTE_SYNTAX,
+                f"{description.text}: {values[0][:80]!r} is not of syntax {kind.syntax.desc}",
+            )
+        stored = values
+        if known.password:
+            stored = tuple(value if is_hashed(value) else hash_password(value) for value in values)
+        encoded = partial_attribute(known.name, stored)
+        rows = self._indexes.rows_of_values(description, values) if known.indexed else _NO_ROWS
+        part = Part(encoded, *rows)
+        if len(known.parts) < _PARTS_KEPT:
+            known.parts[values] = part
+        return part
 
     def _with_naming(self, lines: list[tuple[bytes, bytes]], rdn: RDN) -> list[tuple[bytes, bytes]]:
         """The lines, and the values of the RDN if they are not among them."""
@@ -229,7 +217,7 @@ class Preparer:
         plan = Plan(
             tuple((known, tuple(places)) for known, places in groups.values()),
             tuple(known.description for known in stored),
-            tuple(numbers),
+            records.pack_shape(numbers),
         )
         if len(self._plans) < _PLANS_KEPT:
             self._plans[names] = plan
@@ -238,42 +226,34 @@ class Preparer:
     def _learn(self, spelled: bytes) -> Known:
         description = self._schema.description(spelled.decode())
         kind = description.type
-        number = self._indexes.equality.get(kind)
-        equality = (
-            (keys.equality_prefix(number), kind.equality.normalise) if number and kind.equality else None
-        )
-        number = self._indexes.substrings.get(kind)
-        grams = (keys.U16.pack(number), kind.substrings.normalise) if number and kind.substrings else None
         known = Known(
             description=description,
             number=self._number_of(description),
             name=description.text.encode(),
-            equality=equality,
-            substrings=grams,
             past=kind.name in _KEPT or kind.name in _LEFT_OUT,
             placed=kind.name in PLACED,
             password=kind.name == "userPassword",
+            indexed=kind in self._indexes.equality or kind in self._indexes.substrings,
         )
         self._known[spelled] = known
         return known
 
-    def _record(self, rdn: str, past: dict[str, bytes], plan: Plan, parts: list[Part]) -> tuple[bytes, bytes]:
-        """The record, and its UUID."""
-        uuid = past.get("entryUUID")
-        record = records.Record(
-            parent=ROOT,
-            rdn=rdn.encode(),
-            uuid=UUID(uuid.decode()).bytes if uuid else self._uuids(),
-            created=_micros(past["createTimestamp"]) if "createTimestamp" in past else self._created,
-            csn=self._past_csn(past) if past else self._csn,
-            creator=past.get("creatorsName", self._creator),
-            modifier=past.get("modifiersName", self._creator),
-            attributes=tuple(
-                [(number, part.encoded) for number, part in zip(plan.numbers, parts, strict=True)]
-            ),
-            placement=NO_PLACEMENT,
+    def _uuid(self, past: dict[str, bytes]) -> bytes:
+        found = past.get("entryUUID")
+        return UUID(found.decode()).bytes if found else self._uuids()
+
+    def _record(
+        self, rdn: bytes, uuid: bytes, past: dict[str, bytes], shape: bytes, encoded: list[bytes]
+    ) -> bytes:
+        created, csn, creator, modifier = self._created, self._csn, self._creator, self._creator
+        if past:
+            created = _micros(past["createTimestamp"]) if "createTimestamp" in past else created
+            csn = self._past_csn(past)
+            creator = past.get("creatorsName", creator)
+            modifier = past.get("modifiersName", modifier)
+        return records.assemble(
+            (ROOT, NO_PLACEMENT, created, csn, uuid), (rdn, creator, modifier), shape, encoded
         )
-        return records.pack(record), record.uuid
 
     def _past_csn(self, past: dict[str, bytes]) -> Csn:
         if "entryCSN" in past:
@@ -285,4 +265,4 @@ class Preparer:
 
 def _micros(generalized_time: bytes) -> int:
     """Raises ValueError."""
-    return csns.micros_of(csns.parse_time(generalized_time.decode()))
+    return csns.parse_time(generalized_time.decode())

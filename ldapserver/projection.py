@@ -10,7 +10,7 @@ from __future__ import annotations
 from ldapserver.access import View
 from ldapserver.catalogue import Catalogue
 from ldapserver.names import Names
-from ldapserver.schema import AttributeType
+from ldapserver.schema import AttributeDescription
 from ldapserver.views import OPERATIONAL, PLACED, EntryView
 from ldapserver.wire.encode import partial_attribute
 from storage.keys import NO_PLACEMENT, U16, EntryId
@@ -28,13 +28,14 @@ class Projection:
         self._view = view
         self._types_only = types_only
         self._all_user = not requested or "*" in requested
-        self._numbers: set[int] = set()
+        self._all_operational = "+" in requested
+        self._wanted: list[AttributeDescription] = []
         self._names: set[str] = set()
         self._request(requested)
         self._operational = tuple(
             (name.encode(), values)
             for name, values in OPERATIONAL.items()
-            if (name in self._names or "+" in requested) and self._readable(name)
+            if (name in self._names or self._all_operational) and self._readable(name)
         )
         self._placed = tuple(
             (name.encode(), values)
@@ -42,6 +43,7 @@ class Projection:
             if (name in self._names or self._all_user) and self._readable(name)
         )
         self._simple = not self._operational and not types_only
+        self._choices: dict[int, bool] = {}
         self._shapes: dict[bytes, tuple[tuple[int, int], ...]] = {}
         self._placements: dict[bytes, bytes] = {}
 
@@ -51,15 +53,14 @@ class Projection:
             if text.startswith("@"):  # RFC 4529: all attributes of a class
                 if (found := schema.object_class(text[1:])) is not None:
                     for kind in found.must | found.may:
-                        self._request_type(kind)
+                        self._request_description(schema.description(kind.name))
             elif (description := schema.find_description(text)) is not None:
-                self._numbers |= self._catalogue.covered(description)
-                if not description.options:
-                    self._names |= {kind.name for kind in schema.subtypes(description.type)}
+                self._request_description(description)
 
-    def _request_type(self, kind: AttributeType) -> None:
-        self._numbers |= self._catalogue.covered(self._catalogue.schema.description(kind.name))
-        self._names.add(kind.name)
+    def _request_description(self, description: AttributeDescription) -> None:
+        self._wanted.append(description)
+        if not description.options:
+            self._names |= {kind.name for kind in self._catalogue.schema.subtypes(description.type)}
 
     def _readable(self, name: str) -> bool:
         kind = self._catalogue.schema.attribute_type(name)
@@ -111,10 +112,20 @@ class Projection:
         return tuple(runs)
 
     def _wants(self, number: int, snapshot: Snapshot) -> bool:
+        found = self._choices.get(number)
+        if found is None:
+            found = self._choices[number] = self._choose(number, snapshot)
+        return found
+
+    def _choose(self, number: int, snapshot: Snapshot) -> bool:
         description = self._catalogue.description(number, snapshot)
         kind = description.type
-        wanted = number in self._numbers or (self._all_user and not kind.operational)
-        return wanted and self._view.readable(kind)
+        if not self._view.readable(kind):
+            return False
+        if self._all_operational if kind.operational else self._all_user:
+            return True
+        covers = self._catalogue.schema.covers
+        return any(covers(wanted, description) for wanted in self._wanted)
 
     def _placement(self, snapshot: Snapshot, number: bytes) -> bytes:
         row = snapshot.placement_row(number)

@@ -19,8 +19,7 @@ def reindex(core: Core, txn: WriteTransaction, progress: Callable[[int], None] =
     rebuild = Rebuild(txn)
     done = 0
     for entry, data in txn.entries():
-        terms = indexes.terms_of(records.unpack(data), txn)
-        rebuild.add(entry, terms)
+        rebuild.add(entry, *indexes.rows_of(records.unpack(data), txn))
         done += 1
         if not done % 1000:
             progress(done)

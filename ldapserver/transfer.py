@@ -44,8 +44,8 @@ from ldapserver.schema import AttributeDescription
 from ldapserver.wire.client import decode_entry
 from storage.changes import Kind
 from storage.errors import Conflict
-from storage.keys import NO_PLACEMENT, ROOT, EntryId, PlacementId
-from storage.loader import Loader
+from storage.keys import NO_PLACEMENT, ROOT, EntryId, PlacementId, Term
+from storage.loader import Loader, Text
 from storage.txn import WriteTransaction
 
 Progress: TypeAlias = Callable[[int], None]
@@ -247,8 +247,8 @@ class _Importer:
         host_name: bytes | None,
         old_name: bytes | None,
         record: bytes,
-        terms: list[bytes],
-        grams: list[bytes],
+        terms: list[Term],
+        texts: list[Text],
     ) -> None:
         parent = self._parents.get(parent_dn)
         if parent is None:
@@ -259,7 +259,7 @@ class _Importer:
             found = self._placements.get(key)
             placement = self._place(key) if found is None else found
         try:
-            entry = self._loader.add(rdn, parent + placement + record[12:], terms, grams)
+            entry = self._loader.add(rdn, parent + placement + record[12:], terms, texts)
         except Conflict:
             raise self._wrong(line, f"{rdn.decode(errors='replace')},{parent_dn} is there already") from None
         self._added.append(entry)
@@ -301,7 +301,7 @@ class _Importer:
         request = to_request(record)
         core = self._core
         try:
-            ready = prepare(request) if needs_preparing(request) else request
+            ready = prepare(core, core.administrator, request, self._txn) if needs_preparing(request) else request
             run_write(core, self._txn, core.administrator, ready, record.controls)
         except LDAPError as error:
             raise self._wrong(record.line, f"{record.dn}: {error}") from error

@@ -14,6 +14,7 @@ from uuid import UUID
 from ldapserver.attributes import values_of
 from ldapserver.catalogue import Catalogue
 from ldapserver.names import Names
+from ldapserver.results import LDAPError
 from ldapserver.schema import AttributeDescription
 from ldapserver.schema.check import structural_class
 from storage import csn, records
@@ -58,18 +59,24 @@ class EntryView:
 
     def values(self, description: AttributeDescription) -> list[bytes]:
         """All values of a description, its subtypes and further options."""
-        compute = OPERATIONAL.get(description.type.name)
-        if compute is not None:
-            return compute(self)
-        wanted = self.catalogue.covered(description)
+        name = description.type.name
+        if name in OPERATIONAL:
+            return [] if description.options else OPERATIONAL[name](self)
+        catalogue = self.catalogue
+        known = catalogue.known()  # before what is covered, which may know more, not less
+        wanted = catalogue.covered(description)
         found = []
         for number, encoded in self.record.attributes:
-            if number in wanted:
+            if number in wanted or (number not in known and self._covers_new(description, number)):
                 found.extend(values_of(encoded))
-        placed = PLACED.get(description.type.name)
-        if placed is not None:
-            found.extend(placed(self))
+        if name in PLACED and not description.options:
+            found.extend(PLACED[name](self))
         return found
+
+    def _covers_new(self, wanted: AttributeDescription, number: int) -> bool:
+        """Whether a description that an open transaction met first is one that is wanted."""
+        found = self.catalogue.description(number, self.snapshot)
+        return self.catalogue.schema.covers(wanted, found)
 
     @property
     def object_classes(self) -> tuple[bytes, ...]:
@@ -101,8 +108,10 @@ def _time(micros: int) -> bytes:
 
 
 def _structural(view: EntryView) -> list[bytes]:
-    structural = structural_class(view.catalogue.schema, view.object_classes)
-    return [structural.name.encode()]
+    try:
+        return [structural_class(view.catalogue.schema, view.object_classes).name.encode()]
+    except LDAPError:  # a class that the schema has no more
+        return []
 
 
 def _has_subordinates(view: EntryView) -> list[bytes]:

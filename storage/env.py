@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,13 +117,18 @@ class Environment:
             raise StoreReadOnly(f"{path}: can't be written: {error}") from error
         except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
             raise StoreUnusable(f"{path}: not a store: {error}") from error
+        except lmdb.PanicError as error:
+            raise StoreError(f"{path}: a write failed halfway; start this process again: {error}") from error
         except lmdb.KeyExistsError as error:
             raise Conflict(str(error)) from error
         except lmdb.Error as error:
             # py-lmdb gives system errors their text only.
             text = str(error)
             known = (code for code in _SYSTEM_ERRORS if os.strerror(code) in text)
-            raise system_error(path, next(known, 0), text) from error
+            code = next(known, 0)
+            if os.strerror(errno.EIO) in text and _room(path) < _LITTLE_ROOM:
+                code = errno.ENOSPC  # LMDB's word for a write that was cut short
+            raise system_error(path, code, text) from error
 
     def begin_read_after(self, error: Exception) -> RawTransaction:
         """Once more, when ``begin_read`` has raised ``error``; raises what the store calls it."""
@@ -186,6 +192,8 @@ class Environment:
         self._env.close()
 
 
+_LITTLE_ROOM: Final = 1 << 20
+
 # What the system says when it can't, as the store's errors.
 _SYSTEM_ERRORS: Final[dict[int, tuple[type[StoreError], str]]] = {
     errno.ENOSPC: (StoreFull, "no room left"),
@@ -203,6 +211,18 @@ _SYSTEM_ERRORS: Final[dict[int, tuple[type[StoreError], str]]] = {
 def system_error(path: Path, code: int, text: str) -> StoreError:
     kind, meaning = _SYSTEM_ERRORS.get(code, (StoreError, "failed"))
     return kind(f"{path}: {meaning}: {text}")
+
+
+def _room(path: Path) -> int:
+    """Bytes by which the store may grow, as far as the system tells."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        disk = os.statvfs(path)
+        size = (path / "data.mdb").stat().st_size
+    except OSError:
+        return _LITTLE_ROOM
+    free = disk.f_bavail * disk.f_frsize
+    return free if limit == resource.RLIM_INFINITY else min(free, limit - size)
 
 
 def make_folder(path: Path) -> None:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from storage import keys, postings
 from storage.env import append, put_sorted
 from storage.errors import Conflict
-from storage.keys import NO_PLACEMENT, EntryId, Gram, PlacementId, Term
-from storage.txn import Terms, WriteTransaction
+from storage.keys import NO_PLACEMENT, EntryId, PlacementId, Term
+from storage.txn import WriteTransaction
 
 _RECORDS = 5_000
-# Terms that wait: a compromise between memory and the length of sorted runs.
-_TERMS = 2_000_000
+# Entries whose terms wait: a compromise between memory and the length of sorted runs.
+_ENTRIES = 250_000
+
+# What an attribute's value is cut into grams of: the grams' prefix (description id), and
+# the value in its rule's normal form.
+Text: TypeAlias = tuple[bytes, bytes]
 
 
 class IndexRows:
@@ -29,23 +34,23 @@ class IndexRows:
         self._tables = txn.tables
         self._terms: defaultdict[Term, list[EntryId]] = defaultdict(list)
         self._waiting = 0
-        self._grams: defaultdict[Gram, list[int]] = defaultdict(list)
+        self._texts: defaultdict[bytes, defaultdict[bytes, list[int]]]
+        self._texts = defaultdict(lambda: defaultdict(list))
         self._chunk = 0
 
-    def add(self, number: int, entry: EntryId, terms: Iterable[Term], grams: Iterable[Gram]) -> None:
+    def add(self, number: int, entry: EntryId, terms: Iterable[Term], texts: Iterable[Text]) -> None:
         """``number`` is the entry's id as an integer."""
         waiting = self._terms
         for term in terms:
             waiting[term].append(entry)
-            self._waiting += 1
+        self._waiting += 1
         if number >> postings.BITS != self._chunk:
             self._flush_grams()
             self._chunk = number >> postings.BITS
         place = number & (postings.SIZE - 1)
-        places = self._grams
-        for gram in grams:
-            places[gram].append(place)
-        if self._waiting >= _TERMS:
+        for prefix, text in texts:
+            self._texts[prefix][text].append(place)
+        if self._waiting >= _ENTRIES:
             self._flush_terms()
 
     def flush(self) -> None:
@@ -63,17 +68,25 @@ class IndexRows:
         self._waiting = 0
 
     def _flush_grams(self) -> None:
+        """Each text is cut into grams once, however many entries of the chunk have it."""
         chunk = self._chunk.to_bytes(8, "big")
-        items = []
-        for gram in sorted(self._grams):
-            key = gram + chunk
-            posting = postings.encode_places(self._grams[gram])
-            found = self._raw.get(key, None, self._tables.grams)
-            if found is not None:
-                posting = postings.encode(postings.decode(found) | postings.decode(posting))
-            items.append((key, posting))
-        put_sorted(self._raw, self._tables.grams, items)
-        self._grams.clear()
+        items: list[tuple[bytes, bytes]] = []
+        for prefix, texts in self._texts.items():
+            grams: defaultdict[bytes, list[int]] = defaultdict(list)
+            for text, places in texts.items():
+                for gram in postings.grams(text):
+                    grams[gram] += places
+            for gram, places in grams.items():
+                items.append(self._posting(prefix + gram + chunk, sorted(set(places))))
+        self._texts.clear()
+        put_sorted(self._raw, self._tables.grams, sorted(items))
+
+    def _posting(self, key: bytes, places: list[int]) -> tuple[bytes, bytes]:
+        posting = postings.encode_places(places)
+        found = self._raw.get(key, None, self._tables.grams)
+        if found is not None:
+            posting = postings.encode(postings.decode(found) | postings.decode(posting))
+        return key, posting
 
 
 class Loader:
@@ -87,8 +100,8 @@ class Loader:
         self._members: defaultdict[PlacementId, list[EntryId]] = defaultdict(list)
         self._rows = IndexRows(txn)
 
-    def add(self, rdn: bytes, record: bytes, terms: Iterable[Term], grams: Iterable[Gram]) -> EntryId:
-        """``terms`` and ``grams`` have no duplicates.  Raises Conflict when the name is taken."""
+    def add(self, rdn: bytes, record: bytes, terms: Iterable[Term], texts: Iterable[Text]) -> EntryId:
+        """``terms`` and ``texts`` have no duplicates.  Raises Conflict when the name is taken."""
         self._txn.writes += 1
         number = self._next
         entry = number.to_bytes(8, "big")
@@ -101,7 +114,7 @@ class Loader:
         placement = record[8:12]
         if placement != NO_PLACEMENT:
             self._members[placement].append(entry)
-        self._rows.add(number, entry, terms, grams)
+        self._rows.add(number, entry, terms, texts)
         if len(self._records) >= _RECORDS:
             self._flush_records()
         return entry
@@ -132,9 +145,9 @@ class Rebuild:
         self._rows = IndexRows(txn)
         txn.clear_index()
 
-    def add(self, entry: EntryId, terms: Terms) -> None:
+    def add(self, entry: EntryId, terms: Iterable[Term], texts: Iterable[Text]) -> None:
         """In the order of ids."""
-        self._rows.add(int.from_bytes(entry, "big"), entry, terms.equality, terms.grams)
+        self._rows.add(int.from_bytes(entry, "big"), entry, terms, texts)
 
     def finish(self) -> None:
         self._rows.flush()

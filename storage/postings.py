@@ -9,7 +9,9 @@ an ``int`` with the bits set, so that intersections are single operations.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from operator import itemgetter
 from sys import byteorder
 
 from storage.keys import EntryId
@@ -19,6 +21,7 @@ SIZE = 1 << BITS
 _BITMAP = SIZE // 8
 _FEW = _BITMAP // 2 - 1
 GRAM = 3
+_CUTTERS = 512
 
 
 def split(entry: EntryId) -> tuple[bytes, int]:
@@ -72,6 +75,17 @@ def decode(posting: bytes) -> int:
     return bits
 
 
-def grams(value: bytes) -> set[bytes]:
-    """The grams of a normalised value; none when it is shorter than one."""
-    return {value[start : start + GRAM] for start in range(len(value) - GRAM + 1)}
+@lru_cache(maxsize=1024)
+def _cutter(size: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Cuts all grams out of a value of one size in a single call."""
+    return itemgetter(*(slice(start, start + GRAM) for start in range(size - GRAM + 1)), slice(0, GRAM))
+
+
+def grams(value: bytes) -> tuple[bytes, ...]:
+    """The grams of a normalised value, perhaps repeated; none when it is shorter than one."""
+    size = len(value)
+    if size < GRAM:
+        return ()
+    if size > _CUTTERS:
+        return tuple(value[start : start + GRAM] for start in range(size - GRAM + 1))
+    return _cutter(size)(value)

@@ -13,6 +13,8 @@ since 1970), CSN of the last change 16, UUID 16, lengths of RDN, creator and mod
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from struct import Struct
 
 from attrs import field, frozen
@@ -33,6 +35,11 @@ def table_of(count: int) -> Struct:
     if table is None:
         table = _TABLES.setdefault(count, Struct(f">{count}H{count}I"))
     return table
+
+
+@lru_cache(maxsize=4096)
+def _ends_of(count: int) -> Struct:
+    return Struct(f">{count}I")
 
 
 @frozen
@@ -56,28 +63,41 @@ class Record:
 
 def pack(record: Record) -> bytes:
     """Raises OverflowError where a text or the entry outgrows the layout."""
-    attributes = record.attributes
+    numbers = [number for number, _ in record.attributes]
+    return assemble(
+        (record.parent, record.placement, record.created, record.csn, record.uuid),
+        (record.rdn, record.creator, record.modifier),
+        pack_shape(numbers),
+        [encoded for _, encoded in record.attributes],
+    )
+
+
+def pack_shape(numbers: Sequence[int]) -> bytes:
+    return Struct(f">{len(numbers)}H").pack(*numbers)
+
+
+def assemble(
+    head: tuple[EntryId, PlacementId, int, Csn, bytes],
+    texts: tuple[bytes, bytes, bytes],
+    shape: bytes,
+    attributes: Sequence[bytes],
+) -> bytes:
+    """``pack`` from what is at hand: parent, placement, created, CSN, UUID; RDN, creator,
+    modifier; the packed description ids and each one's BER."""
     count = len(attributes)
-    lengths = (len(record.rdn), len(record.creator), len(record.modifier), count)
-    if max(lengths) > 0xFFFF:
+    rdn, creator, modifier = texts
+    if len(rdn) > 0xFFFF or len(creator) > 0xFFFF or len(modifier) > 0xFFFF or count > 0xFFFF:
         raise OverflowError("a name longer than 65,535 octets, or as many attributes")
-    end = 0
-    numbers: list[int] = []
-    ends: list[int] = []
-    for number, encoded in attributes:
-        end += len(encoded)
-        numbers.append(number)
-        ends.append(end)
-    if end > 0x7FFFFFFF:
+    ends = tuple(accumulate(map(len, attributes)))
+    if count and ends[-1] > 0x7FFFFFFF:
         raise OverflowError("an entry larger than 2 GiB")
     return b"".join(
         (
-            HEADER.pack(record.parent, record.placement, record.created, record.csn, record.uuid, *lengths),
-            table_of(count).pack(*numbers, *ends),
-            record.rdn,
-            record.creator,
-            record.modifier,
-            *(encoded for _, encoded in attributes),
+            HEADER.pack(*head, len(rdn), len(creator), len(modifier), count),
+            shape,
+            _ends_of(count).pack(*ends),
+            *texts,
+            *attributes,
         )
     )
 

@@ -77,10 +77,11 @@ class Snapshot:
         with self._txn.cursor(self._tables.index) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(term) else []
 
-    def each_id(self, term: Term) -> Iterator[EntryId]:
-        """``ids``, one at a time: for terms that very many entries have."""
+    def each_id(self, term: Term, after: EntryId = ROOT) -> Iterator[EntryId]:
+        """``ids`` larger than one, one at a time: for terms that very many entries have."""
+        start = (int.from_bytes(after, "big") + 1).to_bytes(8, "big")
         with self._txn.cursor(self._tables.index) as cursor:
-            if cursor.set_key(term):
+            if cursor.set_key(term) if after == ROOT else cursor.set_range_dup(term, start):
                 yield from cursor.iternext_dup()
 
     def ids_count(self, term: Term) -> int:
@@ -93,6 +94,16 @@ class Snapshot:
         if not cursor.set_key(term):
             return ()
         return (cursor.value(),) if cursor.count() == 1 else list(cursor.iternext_dup())
+
+    def few_ids_or_none(self, term: Term, most: int) -> Iterable[EntryId] | None:
+        """``few_ids``; None when there are more than ``most``."""
+        cursor = self._txn.cursor(self._tables.index)
+        if not cursor.set_key(term):
+            return ()
+        count = cursor.count()
+        if count == 1:
+            return (cursor.value(),)
+        return list(cursor.iternext_dup()) if count <= most else None
 
     def has_id(self, term: Term, entry: EntryId) -> bool:
         with self._txn.cursor(self._tables.index) as cursor:
@@ -162,6 +173,14 @@ class Snapshot:
             return list(cursor.iternext_dup()) if cursor.set_key(key) else []
 
     # --- the rest ----------------------------------------------------------------
+
+    def last_description(self) -> int:
+        """The number of the attribute description that was met last."""
+        return int.from_bytes(self.meta(b"last-description") or b"", "big")
+
+    def description_text(self, number: int) -> str:
+        found: bytes = self._get(keys.U16.pack(number), None, self._tables.descriptions)
+        return found.decode()
 
     def description_rows(self) -> Iterator[tuple[int, str]]:
         for key, value in self._range(self._tables.descriptions, b"", b""):

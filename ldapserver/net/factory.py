@@ -18,9 +18,9 @@ from ldapserver.net.completions import Completions
 from ldapserver.net.protocol import LDAPConnection
 from ldapserver.net.reactor import Reactor
 from ldapserver.net.turns import Outbox, Turns
+from ldapserver.ops.controls import SUPPORTED
 from storage.errors import StoreError
 
-NO_CONTROLS: Final[Mapping[type[Request], frozenset[str]]] = {}
 DEFAULT_LIMITS: Final = Limits()
 
 
@@ -39,7 +39,7 @@ class LDAPFactory(Factory):
         reactor: Reactor,
         directory: Directory,
         limits: Limits = DEFAULT_LIMITS,
-        controls: Mapping[type[Request], frozenset[str]] = NO_CONTROLS,
+        controls: Mapping[type[Request], frozenset[str]] = SUPPORTED,
         tls: object | None = None,
     ) -> None:
         self.reactor = reactor

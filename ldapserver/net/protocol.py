@@ -387,7 +387,7 @@ class LDAPConnection(Protocol):
             )
         transport = self.transport
         transport.unregisterProducer()
-        if closed.last_words and not self.session.peer.encrypted:
+        if closed.last_words and not self._leaving and not self.session.peer.encrypted:
             # A close with input unread resets the connection, and the client may never
             # see why.  So the rest is read, for a while, and thrown away.
             transport.loseWriteConnection()

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import ISSLTransport
 from twisted.python.failure import Failure
 
@@ -121,6 +122,20 @@ class TCPPort(tcp.Port):
 
 class UnixPort(unix.Port):
     transport = EagerUnixServer
+    _made: socket.socket | None = None
+
+    def createInternetSocket(self) -> socket.socket:
+        self._made = super().createInternetSocket()
+        return self._made
+
+    def startListening(self) -> None:
+        """Twisted's own leaves the socket open when it can't be bound."""
+        try:
+            super().startListening()
+        except CannotListenError:
+            if self._made is not None:
+                self._made.close()
+            raise
 
     def connectionLost(self, reason: Failure) -> None:
         """Twisted's own removes the socket's file and fails when that is gone already, as

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ldapserver.attributes import values_of
 from ldapserver.core import Core
@@ -49,16 +49,17 @@ class Edited:
     ``hosts`` is None where they stay.
     """
 
+    core: Core = field(repr=False)
     entry: EntryId
-    data: bytes
-    attributes: tuple[tuple[AttributeDescription, bytes | None], ...]
+    data: bytes = field(repr=False)
+    attributes: tuple[tuple[AttributeDescription, bytes | None], ...] = field(repr=False)
     hosts: Hosts | None
-    added: Terms
-    removed: Terms
+    added: Terms = field(repr=False)
+    removed: Terms = field(repr=False)
 
-    def record(self, core: Core, txn: WriteTransaction, csn: Csn, modifier: bytes) -> bytes:
+    def record(self, txn: WriteTransaction, csn: Csn, modifier: bytes) -> bytes:
         """The next record, as of a change.  Gives out numbers, and makes a placement."""
-        number = core.catalogue.number
+        number = self.core.catalogue.number
         edits = [(number(description, txn), encoded) for description, encoded in self.attributes]
         data = records.spliced(self.data, edits, csn, modifier)
         if self.hosts is None:
@@ -66,35 +67,47 @@ class Edited:
         placement = txn.placement_for(records.parent_of(data), *self.hosts)
         return data[:8] + placement + data[12:]
 
-    def store(self, core: Core, txn: WriteTransaction, csn: Csn, modifier: bytes) -> None:
-        txn.replace(self.entry, self.record(core, txn, csn, modifier), self.added, self.removed)
+    def store(self, txn: WriteTransaction, csn: Csn, modifier: bytes) -> None:
+        txn.replace(self.entry, self.record(txn, csn, modifier), self.added, self.removed)
 
 
 class Draft:
-    """The attributes of a stored entry, to be changed by ``put``."""
+    """The attributes of a stored entry, to be changed by ``put``.
 
-    def __init__(self, core: Core, txn: WriteTransaction, indexes: Indexes, entry: EntryId, data: bytes) -> None:
+    ``work`` has those that were put, with their values now; empty ones are removed.
+    """
+
+    def __init__(
+        self, core: Core, txn: WriteTransaction, indexes: Indexes, entry: EntryId, data: bytes
+    ) -> None:
         self.core = core
         self.entry = entry
         self.data = data
         self._txn = txn
         self._indexes = indexes
-        self._work: dict[AttributeDescription, list[bytes]] = {}
+        self.work: dict[AttributeDescription, list[bytes]] = {}
+        self._stored: dict[AttributeDescription, list[bytes]] = {}
         self._stored_placement: Placement | None = None
 
     # --- values -----------------------------------------------------------------------
 
     def values(self, description: AttributeDescription) -> list[bytes]:
         """The values of exactly this description, in order; not to be changed in place."""
-        found = self._work.get(description)
+        found = self.work.get(description)
         return self.stored(description) if found is None else found
 
     def put(self, description: AttributeDescription, values: list[bytes]) -> None:
         """Other values; none removes the attribute.  A new one comes last."""
-        self._work[description] = values
+        self.work[description] = values
 
     def stored(self, description: AttributeDescription) -> list[bytes]:
         """The values that the entry came with."""
+        found = self._stored.get(description)
+        if found is None:
+            found = self._stored[description] = self._read(description)
+        return found
+
+    def _read(self, description: AttributeDescription) -> list[bytes]:
         if description.type.name in HOST_TYPES:
             host = self._stored_hosts()[HOST_TYPES.index(description.type.name)]
             return [] if host is None else [host.name]
@@ -102,30 +115,34 @@ class Draft:
         encoded = None if number is None else records.attribute_of(self.data, number)
         return [] if encoded is None else values_of(encoded)
 
-    def touched(self, description: AttributeDescription) -> bool:
-        return description in self._work
-
     def may_hold(self, description: AttributeDescription, value: bytes) -> bool:
         """False when the index rules out that an untouched attribute has a value."""
         kind = description.type
         number = self._indexes.equality.get(kind)
-        if number is None or kind.equality is None or description in self._work:
+        if number is None or kind.equality is None or description in self.work:
             return True
         return self._txn.has_id(keys.equality(number, kind.equality.normalise(value)), self.entry)
 
     def descriptions(self) -> tuple[AttributeDescription, ...]:
         """What the entry has now, in order; placements after what is stored."""
         found = dict.fromkeys(self._stored_descriptions())
-        for description, values in self._work.items():
+        for description, values in self.work.items():
             if values:
                 found[description] = None
             else:
                 found.pop(description, None)
         return tuple(found)
 
+    def reshaped(self) -> bool:
+        """Whether an attribute has come or gone."""
+        for description, values in self.work.items():
+            if bool(values) != bool(self.stored(description)):
+                return True
+        return False
+
     def changed(self) -> list[AttributeDescription]:
         """What differs from the stored entry, if only in a value's spelling."""
-        return [description for description, values in self._work.items() if values != self.stored(description)]
+        return [found for found, values in self.work.items() if values != self.stored(found)]
 
     def _stored_descriptions(self) -> Iterator[AttributeDescription]:
         catalogue, txn = self.core.catalogue, self._txn
@@ -165,25 +182,25 @@ class Draft:
             if description.type.name in HOST_TYPES:
                 hosts = self.hosts()
                 continue
-            values = self._work[description]
+            values = self.work[description]
             encoded = partial_attribute(description.text.encode(), values) if values else None
             attributes.append((description, encoded))
         added, removed = self._terms(changed)
-        return Edited(self.entry, self.data, tuple(attributes), hosts, added, removed)
+        return Edited(self.core, self.entry, self.data, tuple(attributes), hosts, added, removed)
 
     def hosts(self) -> Hosts:
         """Where the entry is to be hosted."""
         stored = self._stored_hosts()
         host, old = (
-            hosts_of(description, self._work[description])
-            if (description := self.core.schema.description(name)) in self._work
+            hosts_of(description, self.work[description])
+            if (description := self.core.schema.description(name)) in self.work
             else known
             for name, known in zip(HOST_TYPES, stored, strict=True)
         )
         return host, old
 
     def _check_counts(self, changed: list[AttributeDescription]) -> None:
-        new = [description for description in changed if self._work[description] and description.options]
+        new = [found for found in changed if found.options and self.work[found]]
         if new:
             check_describable(self.core, self._txn, new, len(records.shape_of(self.data)) // 2)
 
@@ -198,10 +215,13 @@ class Draft:
         if not kinds:
             return NO_TERMS, NO_TERMS
         added, removed = [], []
-        for kind in kinds:
-            new, old = self._terms_of(kind)
-            added.append(new)
-            removed.append(old)
+        try:
+            for kind in kinds:
+                new, old = self._terms_of(kind)
+                added.append(new)
+                removed.append(old)
+        except ValueError as error:
+            raise LDAPError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, str(error)) from None
         return union(added), union(removed)
 
     def _terms_of(self, kind: AttributeType) -> tuple[Terms, Terms]:
@@ -212,17 +232,21 @@ class Draft:
         terms = self._indexes.terms_of_values
         mine = [
             description
-            for description in dict.fromkeys((*self._stored_descriptions(), *self._work))
+            for description in dict.fromkeys((*self._stored_descriptions(), *self.work))
             if description.type is kind
         ]
         if len(mine) == 1 and kind not in self._indexes.substrings:
             old, new = self.stored(mine[0]), self.values(mine[0])
-            gone, come = set(old).difference(new), set(new).difference(old)
-            return terms(mine[0], come), terms(mine[0], gone)
+            return terms(mine[0], _without(new, old)), terms(mine[0], _without(old, new))
         return (
             union([terms(description, self.values(description)) for description in mine]),
             union([terms(description, self.stored(description)) for description in mine]),
         )
+
+
+def _without(values: Sequence[bytes], others: Sequence[bytes]) -> list[bytes]:
+    known = set(others)
+    return [value for value in values if value not in known]
 
 
 def union(terms: Sequence[Terms]) -> Terms:

@@ -1,6 +1,6 @@
 """What every write begins with: the entry that it names, and whether the client may.
 
-Rights are looked at before anything is told of the entry's contents.
+Rights are looked at first: who may not write is not told what is there.
 """
 
 from __future__ import annotations
@@ -29,27 +29,31 @@ SUBSCHEMA_KEY: Final[Key] = (b"cn=subschema",)
 _NO_OPTIONS: Final = {"objectClass", "userPassword", *PLACED}
 
 
+def rights_on(core: Core, identity: Identity, dn: str) -> tuple[Key, View]:
+    """The normalised name, and what the client may do with its entry, there or not."""
+    key = normalise_text(dn, core.schema)
+    return key, core.view(identity, own=key == identity.key)
+
+
 @frozen
 class Target:
-    """An entry that is to be changed, and what the client may do with it."""
+    """An entry that is to be changed."""
 
     entry: EntryId
     key: Key
     data: bytes
-    view: View
 
 
-def find_target(core: Core, snapshot: Snapshot, identity: Identity, dn: str) -> Target:
+def find_target(snapshot: Snapshot, key: Key) -> Target:
     """Raises LDAPError NO_SUCH_OBJECT with the matched DN, UNWILLING_TO_PERFORM for what
     the server itself provides."""
-    key = normalise_text(dn, core.schema)
     entry = find(snapshot, key)
     data = None if entry is None or entry == ROOT else snapshot.entry(entry)
     if entry is None or data is None:
         if not key or key == SUBSCHEMA_KEY:
             raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "this entry is the server's own")
         raise not_found(snapshot, key)
-    return Target(entry, key, data, core.view(identity, own=key == identity.key))
+    return Target(entry, key, data)
 
 
 def not_found(snapshot: Snapshot, key: Key) -> LDAPError:

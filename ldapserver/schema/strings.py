@@ -145,6 +145,9 @@ _PROHIBITED: Final = frozenset(("Cn", "Co", "Cs"))
 # What of both is printable (not of the categories "other" and "separator").
 _SPECIAL: Final = re.compile("[\u034f\u1806\u180b-\u180d\ufe00-\ufe0f\ufffc\ufffd\U000e0100-\U000e01ef]")
 
+_LONG: Final = 500
+_MARKS: Final = 30
+
 
 def _words(value: bytes, *, fold: bool) -> list[str]:
     """Steps 2.1 to 2.6 for a string that is not ASCII: its words."""
@@ -152,12 +155,24 @@ def _words(value: bytes, *, fold: bool) -> list[str]:
     special = not text.isprintable() or _SPECIAL.search(text) is not None
     if special:
         text = text.translate(_MAP)
+    if len(text) > _LONG:
+        _check_marks(text)
     text = unicodedata.normalize("NFKC", text)
     if fold:
         text = _folded(text)
     if special:
         _check_prohibited(text)
     return _significant(text)
+
+
+def _check_marks(text: str) -> None:
+    """Sorting the marks of one character takes Python's ``normalize`` quadratic time: a
+    long text has to be "stream-safe" (Unicode Standard Annex 15, section 13)."""
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > _MARKS:
+            raise ValueError(f"more than {_MARKS} combining marks on a character")
 
 
 def _check_prohibited(text: str) -> None:

@@ -71,7 +71,7 @@ def _distinguished_name(value: bytes) -> bool:
     return True
 
 
-_UID: Final = re.compile(rb"#'[01]*'B$")
+_UID: Final = re.compile(rb"#'[01]*'B\Z")
 
 
 def _name_and_uid(value: bytes) -> bool:

@@ -13,12 +13,10 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
-
-T = TypeVar("T")
 
 TIMEOUT = 30.0
 """Seconds after which a call into the reactor is a fault."""
@@ -53,14 +51,14 @@ def background_reactor() -> Any:
         return _background.reactor
 
 
-def run_in(reactor: Any, function: Callable[[], Deferred[T]]) -> T:
-    """Call a function in the reactor's thread and wait for what becomes of it."""
-    outcome: Future[T] = Future()
+def run_in(reactor: Any, function: Callable[[], object]) -> None:
+    """Call a function in the reactor's thread and wait until it is done, or its Deferred."""
+    outcome: Future[None] = Future()
 
     def run() -> None:
         maybeDeferred(function).addCallbacks(
-            outcome.set_result, lambda failure: outcome.set_exception(failure.value)
+            lambda _: outcome.set_result(None), lambda failure: outcome.set_exception(failure.value)
         )
 
     reactor.callFromThread(run)
-    return outcome.result(TIMEOUT)
+    outcome.result(TIMEOUT)

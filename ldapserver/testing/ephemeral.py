@@ -1,20 +1,22 @@
 """The directory itself: made in a temporary folder, in memory where there is some, with
-``fsync`` off; everything else is as in earnest.  It is checked when it is closed."""
+``fsync`` off; everything else is as in earnest.  It is checked when it is closed.
+
+Twisted is imported by what listens, and so not where nothing does.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, succeed
 
 from ldapserver.core import Settings
 from ldapserver.directory import BindOutcome
@@ -40,15 +42,16 @@ from ldapserver.messages import (
     SimpleCredentials,
     WriteRequest,
 )
-from ldapserver.net.factory import LDAPFactory
-from ldapserver.net.listen import TCPAddress
-from ldapserver.net.service import LDAPService
 from ldapserver.results import LDAPError, ResultCode
-from ldapserver.testing.background import background_reactor, run_in
 from ldapserver.testing.exchangeable import ExchangeableDirectory, Intercept
-from ldapserver.testing.source import Attributes, Source, Values, attributes, ldif_of, octets
+from ldapserver.testing.source import Attributes, Source, Values, attributes, ldif_of, octets, stored
 from ldapserver.transfer import export_ldif, import_ldif
 from ldapserver.wire.client import decode_entry
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from ldapserver.net.service import LDAPService
 
 PASSWORD: Final = "secret"
 
@@ -105,7 +108,7 @@ class EphemeralDirectory:
             return
         if self._service is not None:
             assert self._thread, "listens on a reactor of this thread: wait for stop_listening() first"
-            run_in(self._thread, self.stop_listening)
+            _run_in(self._thread, self.stop_listening)
         self._closed = True
         try:
             problems = list(self.local.check())
@@ -133,7 +136,7 @@ class EphemeralDirectory:
         shutil.copytree(image.folder, folder, dirs_exist_ok=True)
         successor = LocalDirectory.open(folder, self._settings)
         if self._thread:
-            run_in(self._thread, lambda: succeed(self._directory.exchange(successor)))
+            _run_in(self._thread, lambda: self._directory.exchange(successor))
         else:
             self._directory.exchange(successor)
 
@@ -150,12 +153,18 @@ class EphemeralDirectory:
 
     def serve(self) -> Self:
         """Listen on a free port of the loopback and on a Unix socket, in a thread."""
+        from ldapserver.testing.background import background_reactor
+
         self._thread = background_reactor()
-        return run_in(self._thread, lambda: succeed(self.listen(self._thread)))
+        _run_in(self._thread, lambda: self.listen(self._thread))
+        return self
 
     def listen(self, reactor: Any) -> Self:
         """The same on a reactor that runs in this thread; before ``close``, wait for
         ``stop_listening``."""
+        from ldapserver.net.factory import LDAPFactory
+        from ldapserver.net.service import LDAPService
+
         if self._service is None:
             core = self.local.core
             factory = LDAPFactory(reactor, self._directory, core.limits)
@@ -167,6 +176,8 @@ class EphemeralDirectory:
 
     def stop_listening(self) -> Deferred[None]:
         """Close listeners and connections; only after ``listen``."""
+        from twisted.internet.defer import succeed
+
         service, self._service = self._service, None
         return service.stopService() if service is not None else succeed(None)
 
@@ -182,9 +193,7 @@ class EphemeralDirectory:
 
     @property
     def port(self) -> int:
-        address = self._listening().listeners[0].address
-        assert isinstance(address, TCPAddress)
-        return address.port
+        return int(self.url.rpartition(":")[2])
 
     def _listening(self) -> LDAPService:
         assert self._service is not None, "there is no listener: call serve() or listen(reactor)"
@@ -359,6 +368,12 @@ class EphemeralDirectory:
         return result.code is ResultCode.COMPARE_TRUE
 
 
+def _run_in(reactor: Any, function: Callable[[], object]) -> None:
+    from ldapserver.testing.background import run_in
+
+    run_in(reactor, function)
+
+
 def _demand(result: Result) -> Result:
     if result.code is not ResultCode.SUCCESS:
         raise LDAPError(result.code, result.message, result.matched_dn)
@@ -366,7 +381,10 @@ def _demand(result: Result) -> Result:
 
 
 def _changes(op: ModifyOp, given: Mapping[str, Values]) -> list[Change]:
-    return [Change(op, name, octets(values)) for name, values in given.items()]
+    # A password to be deleted is meant as it is.
+    if op is ModifyOp.DELETE:
+        return [Change(op, name, octets(values)) for name, values in given.items()]
+    return [Change(op, name, stored(name, values)) for name, values in given.items()]
 
 
 def _flat(values: tuple[Values, ...]) -> list[bytes]:

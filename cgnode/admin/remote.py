@@ -1,0 +1,101 @@
+"""Bulk changes at a server: by our extended operation where it is known there, else by
+ordinary LDAP (``foreign``).  Runs a reactor of its own until it is done."""
+
+# mypy: disallow-untyped-calls=False
+# Twisted's reactor is not annotated.
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from cgnode.admin import foreign
+from cgnode.admin.command import AdminError, UsageError, progress_bar, told
+from cgnode.admin.target import Server
+from ldapserver.extended import decode_bulk_report, encode_bulk_request
+from ldapserver.messages import BulkReport, BulkRequest
+from ldapserver.net import remote
+from ldapserver.net.remote import RemoteDirectory, RemoteError
+from ldapserver.results import LDAPError
+from ldapserver.schema import standard_schema
+
+
+def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> BulkReport:
+    """Raises AdminError, UsageError."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    outcome: list[BulkReport | Failure] = []
+
+    def end(result: BulkReport | Failure) -> None:
+        outcome.append(result)
+        reactor.stop()
+
+    def begin() -> None:
+        work = Deferred.fromCoroutine(_bulk(reactor, server, request, use_transaction))
+        work.addBoth(end)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not outcome:
+        raise KeyboardInterrupt
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    assert isinstance(outcome[0], BulkReport)
+    return outcome[0]
+
+
+async def _bulk(reactor: Any, server: Server, request: BulkRequest, use_transaction: bool) -> BulkReport:
+    progress = foreign.Progress()
+    try:
+        directory = await _connect(reactor, server)
+        try:
+            return await _ask(directory, request, progress, use_transaction)
+        finally:
+            directory.close()
+    except RemoteError as error:
+        raise AdminError(f"{server.url}: {error}{_so_far(progress)}") from None
+    except LDAPError as error:
+        raise AdminError(f"{told(error)}{_so_far(progress)}") from None
+
+
+async def _connect(reactor: Any, server: Server) -> RemoteDirectory:
+    try:
+        address = remote.Server.parse(server.url)
+    except ValueError as error:
+        raise UsageError(f"--uri: {error}") from None
+    directory = await RemoteDirectory.connect(reactor, address, server.ca)
+    if server.start_tls:
+        await directory.start_tls()
+    if server.dn is not None:
+        await directory.bind(server.dn, server.password)
+    elif address.path is not None:
+        await directory.bind_external()
+    return directory
+
+
+async def _ask(
+    directory: RemoteDirectory, request: BulkRequest, progress: foreign.Progress, use_transaction: bool
+) -> BulkReport:
+    root = await directory.read("", ("supportedExtension",))
+    known = (
+        {oid.decode("ascii", "replace") for each in root.attributes for oid in each.values} if root else set()
+    )
+    extended = encode_bulk_request(request)
+    if extended.oid in known:
+        return decode_bulk_report((await directory.ask(extended)).value)
+    transaction = use_transaction and foreign.START_TRANSACTION in known
+    with progress_bar("modify", None, "entries") as tick:
+        return await foreign.run(
+            directory, request, standard_schema(), progress, transaction=transaction, tick=tick
+        )
+
+
+def _so_far(progress: foreign.Progress) -> str:
+    if progress.unsure:
+        return "; it was to commit and did not answer: the same command finishes what is left, if any"
+    if not progress.changed:
+        return "; nothing was changed"
+    return f"; {progress.changed:,} of {progress.to_change:,} were changed: the same command does the rest"

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cgnode.config import Administrator, Config, LdapConfig, Tls, load
+from cgnode.listeners import TcpListener, UnixListener, parse_address, parse_listener
+from cgnode.main import configure, parser
+from cgnode.tables import ConfigError, Wrong
+from ldapserver.directory import Limits
+
+BAD = sorted((Path(__file__).parent / "bad_configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_bad_config_gives_the_line_it_begins_with(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert f"# {caught.value}" == path.read_text().splitlines()[0]
+
+
+def test_there_are_bad_configs() -> None:
+    assert BAD
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        """
+        roles = ["directory"]
+        data = "store"
+        log_level = "debug"
+
+        [ldap]
+        listen = ["ldap://127.0.0.1:3890", "ldap://[::1]", "ldaps://:6360", "ldapi:///run/x/ldapi"]
+        anonymous_read = ["cn", "mail"]
+        schema = ["site.schema", "/etc/other.schema"]
+        map_size = "2 GiB"
+
+        [ldap.administrator]
+        dn = "cn=root,o=example"
+        password_file = "root.secret"
+
+        [ldap.limits]
+        size_limit = 500
+
+        [ldap.index]
+        employeeNumber = ["eq", "pres"]
+
+        [ldap.tls]
+        certificate = "site.pem"
+        key = "site.key"
+        """
+    )
+    assert load(tmp_path / "site.toml") == Config(
+        source="site.toml",
+        roles=("directory",),
+        data=tmp_path / "store",
+        data_key="data",
+        log_level="debug",
+        ldap=LdapConfig(
+            listen=(
+                TcpListener("127.0.0.1", 3890),
+                TcpListener("::1", 389),
+                TcpListener("", 6360, tls=True),
+                UnixListener(Path("/run/x/ldapi")),
+            ),
+            administrator=Administrator("cn=root,o=example", tmp_path / "root.secret"),
+            anonymous_read=("cn", "mail"),
+            schema=(tmp_path / "site.schema", Path("/etc/other.schema")),
+            map_size=2 * 2**30,
+            limits=Limits(size_limit=500),
+            index={"employeeNumber": ("eq", "pres")},
+            tls=Tls(tmp_path / "site.pem", tmp_path / "site.key"),
+        ),
+    )
+
+
+def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("")
+    assert load(tmp_path / "site.toml") == Config(source="site.toml")
+
+
+def test_a_listener_knows_its_key(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text('ldap.listen = ["ldap://h", "ldapi:///a/b"]')
+    keys = [listener.key for listener in load(tmp_path / "site.toml").ldap.listen]
+    assert keys == ["ldap.listen[0]", "ldap.listen[1]"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: No such file.*--config"):
+        load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("url", "listener"),
+    [
+        ("ldap://localhost", TcpListener("localhost", 389)),
+        ("ldap://localhost/", TcpListener("localhost", 389)),
+        ("ldap://:1389", TcpListener("", 1389)),
+        ("ldaps://[2001:db8::1]:1", TcpListener("2001:db8::1", 1, tls=True)),
+        ("ldapi:///var/run/ldapi", UnixListener(Path("/var/run/ldapi"))),
+        ("ldapi://%2Fvar%2Frun%2Fldapi", UnixListener(Path("/var/run/ldapi"))),
+        ("ldapi://%2Fvar%2Frun%2Fldapi/", UnixListener(Path("/var/run/ldapi"))),
+    ],
+)
+def test_listener_urls(url: str, listener: TcpListener | UnixListener) -> None:
+    assert parse_listener(url) == listener
+
+
+@pytest.mark.parametrize("url", ["ldap://", "ldap://a b", "ldap://a:b", "ldap://::1:389", "ldapi:///", "x"])
+def test_bad_listener_urls(url: str) -> None:
+    with pytest.raises(Wrong):
+        parse_listener(url)
+
+
+def test_a_socket_path_has_a_bound() -> None:
+    parse_listener("ldapi:///" + "p" * 106)
+    with pytest.raises(Wrong, match="107 octets"):
+        parse_listener("ldapi:///" + "p" * 107)
+
+
+def test_a_listener_prints_as_its_url() -> None:
+    for url in ("ldap://127.0.0.1:1", "ldaps://[::1]:2", "ldapi:///run/ldapi"):
+        assert str(parse_listener(url)) == url
+
+
+def test_addresses() -> None:
+    assert parse_address("127.0.0.1:0") == TcpListener("127.0.0.1", 0)
+    assert parse_address("[::1]:1389") == TcpListener("::1", 1389)
+    assert parse_address("ldap.example.com") == TcpListener("ldap.example.com", 389)
+
+
+def options(*argv: str) -> Config:
+    return configure(parser().parse_args(argv))
+
+
+def test_options_without_a_file() -> None:
+    config = options("--role=directory")
+    assert config.roles == ("directory",)
+    assert config.data == Path("cgnode-data")
+    assert [str(listener) for listener in config.ldap.listen] == [
+        "ldap://127.0.0.1:1389",
+        "ldapi://ldapi",
+    ]
+
+
+def test_options_stand_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        'data = "a"\nldap.listen = ["ldap://h", "ldaps://h", "ldapi:///s/l"]\n'
+        'ldap.tls = {certificate = "c", key = "k"}\n'
+    )
+    config = options(
+        "--role=directory", f"--config={tmp_path}/site.toml", "--data=b", "--ldap=127.0.0.1:2389"
+    )
+    assert config.data == Path("b")
+    assert [str(listener) for listener in config.ldap.listen] == [
+        "ldap://127.0.0.1:2389",
+        "ldaps://h:636",
+        "ldapi:///s/l",
+    ]
+    assert config.ldap.listen[0].key == "--ldap"
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        ([], "cgnode: --role: say what this node does, as in --role=directory"),
+        (
+            ["--role=directory,backend"],
+            "cgnode: --role: 'backend' is not available yet; this version has directory",
+        ),
+        (["--role=directry"], "cgnode: --role: 'directry' is unknown; did you mean directory?"),
+        (["--role=directory", "--ldap=a b"], "cgnode: --ldap: 'a b' is not HOST:PORT"),
+    ],
+)
+def test_bad_options(argv: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        options(*argv)
+    assert str(caught.value) == line

@@ -1,0 +1,107 @@
+"""A real slapd (OpenLDAP, back-mdb) on a Unix socket and a loopback port, in a folder of
+its own; skips the test where it is not installed, fails it under CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+SCHEMA = """\
+attributetype ( 1.3.6.1.4.1.4203.666.99.1.1 NAME 'hostServer' EQUALITY caseIgnoreIA5Match
+  SUBSTR caseIgnoreIA5SubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.4203.666.99.1.2 NAME 'oldHostServer' EQUALITY caseIgnoreIA5Match
+  SUBSTR caseIgnoreIA5SubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+objectclass ( 1.3.6.1.4.1.4203.666.99.2.1 NAME 'CommuniGateAccount' SUP inetOrgPerson STRUCTURAL
+  MUST uid MAY ( hostServer $ oldHostServer ) )
+objectclass ( 1.3.6.1.4.1.4203.666.99.2.2 NAME 'CommuniGateDomain' SUP top STRUCTURAL
+  MUST cn MAY ( description $ hostServer $ oldHostServer ) )
+"""
+
+CONFIG = """\
+include {schema}/core.schema
+include {schema}/cosine.schema
+include {schema}/inetorgperson.schema
+include {folder}/site.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {folder}/slapd.pid
+sizelimit 50
+database mdb
+suffix "o=site"
+rootdn "cn=admin,o=site"
+rootpw secret
+directory {folder}/db
+maxsize 268435456
+index objectClass,uid,mail,hostServer,oldHostServer eq
+dbnosync
+"""
+
+
+@frozen
+class Slapd:
+    """A running server; its suffix is ``o=site``."""
+
+    url: str
+    administrator: str = "cn=admin,o=site"
+    password: str = "secret"
+
+
+def require(*programs: str) -> None:
+    """Skip without a peer's program; under CI its absence is a failure."""
+    search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/openldap"])
+    missing = [name for name in programs if shutil.which(name, path=search) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"CI must have {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} here")
+
+
+@contextmanager
+def running_slapd(folder: Path, ldif: str) -> Iterator[Slapd]:
+    """A slapd that holds ``ldif``'s entries."""
+    require("slapd", "slapadd")
+    (folder / "db").mkdir()
+    (folder / "site.schema").write_text(SCHEMA)
+    config = folder / "slapd.conf"
+    config.write_text(CONFIG.format(folder=folder, schema="/etc/ldap/schema"))
+    environ = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"}
+    # No -q: what a test loads is to be checked.
+    subprocess.run(["slapadd", "-f", config], input=ldif, text=True, check=True, env=environ)
+    url = f"ldap://127.0.0.1:{_free_port()}"
+    with (folder / "slapd.log").open("wb") as log:
+        process = subprocess.Popen(["slapd", "-f", config, "-h", url, "-d", "0"], stderr=log, env=environ)
+        try:
+            _wait(process, url)
+            yield Slapd(url)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _free_port() -> int:
+    # slapd takes no port 0; between this and its start the port could be taken, rarely.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    host, _, port = url.removeprefix("ldap://").partition(":")
+    for _ in range(500):
+        if process.poll() is not None:
+            pytest.fail(f"slapd ended with status {process.returncode}")
+        try:
+            socket.create_connection((host, int(port)), 1).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    pytest.fail("slapd does not answer")
