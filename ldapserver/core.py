@@ -43,7 +43,8 @@ class Settings:
     ``administrator_password`` may be hashed (``passwords``); without one nobody binds as
     the administrator.  ``indexes`` are those of a new store; an existing one keeps its
     own until it is reindexed.  ``notice`` hears what an operator should know.
-    ``clock`` gives microseconds since 1970, ``monotonic`` seconds.
+    ``clock`` gives microseconds since 1970, ``monotonic`` seconds.  ``version`` and
+    ``start_tls`` (whether listeners offer it) are for the root DSE.
     """
 
     administrator_dn: str = ADMINISTRATOR_DN
@@ -54,6 +55,8 @@ class Settings:
     indexes: Mapping[str, Sequence[str]] = indexing.DEFAULT
     map_size: int = DEFAULT_MAP_SIZE
     sync: bool = True
+    version: str = ""
+    start_tls: bool = False
     notice: Callable[[str], None] = _nothing
     clock: Callable[[], int] = lambda: time.time_ns() // 1000
     monotonic: Callable[[], float] = time.monotonic

@@ -7,10 +7,11 @@ writes to it agrees; ``cgctl reindex`` changes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ldapserver.attributes import values_of
 from ldapserver.catalogue import Catalogue
@@ -60,6 +61,9 @@ def decode(value: bytes) -> dict[str, tuple[str, ...]]:
     return {name: tuple(kinds) for name, kinds in json.loads(value).items()}
 
 
+RowsMaker: TypeAlias = Callable[[Sequence[bytes]], tuple[list[Term], list[Text]]]
+
+
 @frozen(eq=False)
 class Indexes:
     """The indexes of a store: ``equality`` and ``substrings`` map a type to its number.
@@ -71,6 +75,7 @@ class Indexes:
     raw: bytes
     equality: dict[AttributeType, int]
     substrings: dict[AttributeType, int]
+    _makers: dict[AttributeType, RowsMaker] = field(factory=dict, init=False, repr=False)
 
     @classmethod
     def read(cls, catalogue: Catalogue, raw: bytes) -> Indexes:
@@ -97,22 +102,36 @@ class Indexes:
 
         Raises ValueError for a value that its matching rule can't normalise.
         """
-        kind = description.type
-        terms: list[Term] = []
-        texts: list[Text] = []
-        normal: list[bytes] = []
-        number = self.equality.get(kind)
-        if number is not None and kind.equality is not None:
-            prefix = keys.equality_prefix(number)
-            normal = list(map(kind.equality.normalise, values))
-            terms = [prefix + keys.bounded(value) for value in normal]
-        number = self.substrings.get(kind)
-        if number is not None and (rule := kind.substrings) is not None:
-            prefix = keys.U16.pack(number)
-            if not normal or kind.equality is None or kind.equality.normalise != rule.normalise:
-                normal = list(map(rule.normalise, values))
-            texts = [(prefix, value) for value in normal]
-        return terms, texts
+        maker = self._makers.get(description.type)
+        if maker is None:
+            maker = self._makers[description.type] = self._maker(description.type)
+        return maker(values)
+
+    def _maker(self, kind: AttributeType) -> RowsMaker:
+        """``rows_of_values`` for one type."""
+        number, rule = self.equality.get(kind), kind.equality
+        terms_of = None if number is None or rule is None else (keys.equality_prefix(number), rule.normalise)
+        number, rule = self.substrings.get(kind), kind.substrings
+        texts_of = None if number is None or rule is None else (keys.U16.pack(number), rule.normalise)
+        if terms_of is None and texts_of is None:
+            return lambda _: ([], [])
+        if texts_of is None and terms_of is not None:
+            prefix, normalise = terms_of
+            return lambda values: ([prefix + keys.bounded(normalise(value)) for value in values], [])
+        if terms_of is not None and texts_of is not None and terms_of[1] == texts_of[1]:
+            return partial(_both, *terms_of, texts_of[0])
+
+        def make(values: Sequence[bytes]) -> tuple[list[Term], list[Text]]:
+            terms, texts = [], []
+            if terms_of is not None:
+                prefix, normalise = terms_of
+                terms = [prefix + keys.bounded(normalise(value)) for value in values]
+            if texts_of is not None:
+                prefix, normalise = texts_of
+                texts = [(prefix, normalise(value)) for value in values]
+            return terms, texts
+
+        return make
 
     def terms_of_values(self, description: AttributeDescription, values: Sequence[bytes]) -> Terms:
         """Raises ValueError like ``rows_of_values``."""
@@ -133,6 +152,14 @@ class Indexes:
     def terms_of(self, record: Record, snapshot: Snapshot) -> Terms:
         """All terms of an entry."""
         return _terms(*self.rows_of(record, snapshot))
+
+
+def _both(
+    prefix: bytes, normalise: Callable[[bytes], bytes], gram_prefix: bytes, values: Sequence[bytes]
+) -> tuple[list[Term], list[Text]]:
+    """For a type whose equality and substrings have one normal form, as most have."""
+    normal = [normalise(value) for value in values]
+    return [prefix + keys.bounded(value) for value in normal], [(gram_prefix, value) for value in normal]
 
 
 def _terms(terms: Iterable[Term], texts: Iterable[Text]) -> Terms:

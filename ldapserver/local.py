@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, assert_never
 
+from attrs import evolve
+
 from ldapserver import checking, extended
 from ldapserver.core import Core, Settings
 from ldapserver.directory import BindOutcome
@@ -42,7 +44,7 @@ from ldapserver.ops.extended import run_extended
 from ldapserver.ops.hosts import rehost, restore
 from ldapserver.ops.modify import modify
 from ldapserver.ops.modify_dn import modify_dn
-from ldapserver.ops.prepare import needs_preparing, prepare
+from ldapserver.ops.prepare import hashed_changes, needs_preparing, prepare
 from ldapserver.ops.search import Searcher
 from ldapserver.reindexing import reindex
 from storage.check import check
@@ -115,6 +117,11 @@ class LocalDirectory:
         return answer
 
     def bulk(self, identity: Identity, request: BulkRequest) -> Future[BulkReport]:
+        if isinstance(request, BulkModify) and needs_preparing(request):
+            return self._after_hashing(
+                lambda: evolve(request, changes=hashed_changes(request.changes)),
+                lambda ready, txn: run_bulk(self.core, txn, identity, ready),
+            )
         return self._submit(lambda txn: run_bulk(self.core, txn, identity, request))
 
     # --- writing --------------------------------------------------------------------

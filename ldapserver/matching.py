@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence, Set
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias, assert_never
 
 from ldapserver.access import View
@@ -27,7 +28,14 @@ from ldapserver.messages import (
     Present,
     Substrings,
 )
-from ldapserver.schema import AttributeDescription, AttributeType, MatchingRule, RuleKind, Schema
+from ldapserver.schema import (
+    AttributeDescription,
+    AttributeType,
+    MatchingRule,
+    ObjectClass,
+    RuleKind,
+    Schema,
+)
 
 
 class Subject(Protocol):
@@ -183,8 +191,11 @@ class Compiler:
 def subclass_names(schema: Schema, value: bytes) -> frozenset[bytes] | None:
     """Lower-case names and OIDs of a class and its subclasses; None for an unknown one."""
     found = schema.object_class(value.decode("utf-8", "replace"))
-    if found is None:
-        return None
+    return None if found is None else _names_below(schema, found)
+
+
+@lru_cache(maxsize=256)
+def _names_below(schema: Schema, found: ObjectClass) -> frozenset[bytes]:
     return frozenset(
         text.lower().encode() for part in schema.subclasses(found) for text in (*part.names, part.oid)
     )

@@ -6,7 +6,7 @@ readers start a new one, and a search that still reads the old state keeps its o
 
 from __future__ import annotations
 
-from ldapserver.dn import normalise_dn, parse_dn
+from ldapserver.dn import normalise_text
 from ldapserver.schema import Schema
 from storage import records
 from storage.keys import ROOT, EntryId
@@ -65,4 +65,4 @@ def find_nearest(snapshot: Snapshot, key: tuple[bytes, ...]) -> EntryId:
 
 def key_of(dn: str, schema: Schema) -> tuple[bytes, ...]:
     """A DN's normalised RDNs, leaf first; raises LDAPError INVALID_DN_SYNTAX."""
-    return normalise_dn(parse_dn(dn), schema)
+    return normalise_text(dn, schema)

@@ -2,7 +2,7 @@
 
 The cookie holds the place itself, so a page costs no more than its entries, nothing is
 kept between pages, and a page set that is abandoned costs nothing.  Pages of one set
-each see the state of their own time.
+each see the state of their own time; the entry that ended one may be gone at the next.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from attrs import frozen
 
 from ldapserver.messages import SearchRequest
 from ldapserver.results import LDAPError, ResultCode
+from ldapserver.walk import Path
 from storage.keys import EntryId
 
 _FINGERPRINT = 8
-_SIZE = _FINGERPRINT + 9
+_ID = 8
 
 
 @frozen
 class Place:
-    """After which entry to go on, and whether by walking the tree or by an index."""
+    """After which entry to go on: in the order of ids, or with a ``path`` in that of a
+    walk through the tree."""
 
-    walking: bool
     entry: EntryId
+    path: Path | None = None
 
 
 def fingerprint(request: SearchRequest) -> bytes:
@@ -35,11 +37,36 @@ def fingerprint(request: SearchRequest) -> bytes:
 
 
 def encode(place: Place, request: SearchRequest) -> bytes:
-    return fingerprint(request) + bytes((place.walking,)) + place.entry
+    parts = [fingerprint(request), place.entry]
+    if place.path is not None:
+        parts.append(b"/")
+        for parent, rdn in place.path:
+            parts += (parent, len(rdn).to_bytes(4, "big"), rdn)
+    return b"".join(parts)
 
 
 def decode(cookie: bytes, request: SearchRequest) -> Place:
     """Raises UNWILLING_TO_PERFORM for a cookie that is not of this search."""
-    if len(cookie) != _SIZE or cookie[:_FINGERPRINT] != fingerprint(request):
-        raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is not of this search")
-    return Place(bool(cookie[_FINGERPRINT]), cookie[_FINGERPRINT + 1 :])
+    head, rest = cookie[: _FINGERPRINT + _ID], cookie[_FINGERPRINT + _ID :]
+    if len(head) != _FINGERPRINT + _ID or not head.startswith(fingerprint(request)):
+        raise wrong_cookie()
+    return Place(head[_FINGERPRINT:], _path(rest) if rest else None)
+
+
+def _path(data: bytes) -> Path:
+    if not data.startswith(b"/"):
+        raise wrong_cookie()
+    path: list[tuple[EntryId, bytes]] = []
+    at = 1
+    while at < len(data):
+        start = at + _ID + 4
+        end = start + int.from_bytes(data[at + _ID : start], "big")
+        if end > len(data):
+            raise wrong_cookie()
+        path.append((data[at : at + _ID], data[start:end]))
+        at = end
+    return tuple(path)
+
+
+def wrong_cookie() -> LDAPError:
+    return LDAPError(ResultCode.UNWILLING_TO_PERFORM, "the cookie is not of this search")

@@ -31,7 +31,7 @@ from ldapserver.messages import (
     Present,
     Substrings,
 )
-from ldapserver.schema import AttributeDescription, AttributeType, MatchingRule
+from ldapserver.schema import AttributeType, MatchingRule
 from storage import keys, postings
 from storage.keys import ROOT, EntryId
 from storage.placements import Placement
@@ -105,7 +105,13 @@ class Planner:
                 return None
 
     def _and(self, filters: tuple[Filter, ...]) -> Plan | None:
-        plans = [plan for part in filters if (plan := self.plan(part)) is not None]
+        plans: list[Plan] = []
+        for part in sorted(filters, key=_cost):
+            plan = self.plan(part)
+            if plan is not None:
+                plans.append(plan)
+                if plan.count <= _FEW:  # no other part is worth reading its rows
+                    break
         if not plans:
             return None
         best, *others = sorted(plans, key=lambda plan: plan.count)
@@ -309,6 +315,13 @@ class Planner:
                 return
             if bits:
                 yield chunk, bits
+
+
+def _cost(filter: Filter) -> int:
+    """Which filters to plan before others: a look at the index, several, many rows of it."""
+    if not isinstance(filter, Equality | Approx):
+        return 2
+    return int(filter.attribute.lower() == "objectclass")
 
 
 def _intersection(position: EntryId, best: Plan, others: list[Plan]) -> Iterable[EntryId]:

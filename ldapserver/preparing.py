@@ -17,7 +17,7 @@ from attrs import Factory, define, frozen
 from ldapserver.dn import RDN, normalise_rdn, parse_rdn, split_first
 from ldapserver.indexing import Indexes
 from ldapserver.ldif import AddRecord, LdifError
-from ldapserver.passwords import hash_password, is_hashed
+from ldapserver.passwords import hash_password, plain_text
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.schema import AttributeDescription, Schema
 from ldapserver.schema.check import check_shape, check_values
@@ -180,7 +180,7 @@ class Preparer:
             )
         stored = values
         if known.password:
-            stored = tuple(value if is_hashed(value) else hash_password(value) for value in values)
+            stored = tuple(map(_hashed, values))
         encoded = partial_attribute(known.name, stored)
         rows = self._indexes.rows_of_values(description, values) if known.indexed else _NO_ROWS
         part = Part(encoded, *rows)
@@ -192,6 +192,9 @@ class Preparer:
         """The lines, and the values of the RDN if they are not among them."""
         for pair in rdn:
             line = (pair.type.encode(), pair.value)
+            known = self._known.get(line[0]) or self._learn(line[0])
+            if known.placed or known.password or known.past:
+                raise LDAPError(ResultCode.NAMING_VIOLATION, f"{pair.type} can't name an entry")
             if line not in lines and not self._has(lines, pair.type, pair.value):
                 lines = [*lines, line]
         return lines
@@ -261,6 +264,11 @@ class Preparer:
         if "modifyTimestamp" in past:
             return csns.following(csns.NO_CSN, _micros(past["modifyTimestamp"]))
         return self._csn
+
+
+def _hashed(value: bytes) -> bytes:
+    clear = plain_text(value)
+    return value if clear is None else hash_password(clear)
 
 
 def _micros(generalized_time: bytes) -> int:

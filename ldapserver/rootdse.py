@@ -13,6 +13,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ldapserver.core import Core
+from ldapserver.extended import START_TLS
 from ldapserver.dn import Key
 from ldapserver.ops.controls import SUPPORTED as CONTROLS
 from ldapserver.ops.extended import SUPPORTED as EXTENSIONS
@@ -94,6 +95,8 @@ def synthetic(core: Core, snapshot: Snapshot, key: Key) -> Synthetic | None:
 
 def _root_dse(core: Core, snapshot: Snapshot) -> Synthetic:
     controls = frozenset[str]().union(*CONTROLS.values())
+    settings = core.settings
+    extensions = EXTENSIONS | {START_TLS} if settings.start_tls else EXTENSIONS
     last = snapshot.last_csn()
     return _make(
         core.schema,
@@ -106,10 +109,11 @@ def _root_dse(core: Core, snapshot: Snapshot) -> Synthetic:
             "subschemaSubentry": (SUBSCHEMA_DN,),
             "supportedLDAPVersion": (b"3",),
             "supportedControl": tuple(oid.encode() for oid in sorted(controls)),
-            "supportedExtension": tuple(oid.encode() for oid in sorted(EXTENSIONS)),
+            "supportedExtension": tuple(oid.encode() for oid in sorted(extensions)),
             "supportedFeatures": _FEATURES,
             "supportedSASLMechanisms": tuple(name.encode() for name in MECHANISMS),
             "vendorName": (VENDOR,),
+            "vendorVersion": (settings.version.encode(),) if settings.version else (),
         },
     )
 

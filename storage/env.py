@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -82,7 +83,8 @@ class Environment:
             self.tables = self._open_tables()
             if new and sync:
                 sync_folder(path)
-                sync_folder(path.absolute().parent)
+                with suppress(PermissionError):  # of a folder that is not ours
+                    sync_folder(path.absolute().parent)
         except BaseException:
             self._env.close()
             raise
@@ -255,10 +257,13 @@ def _reserve_lock_file(path: Path) -> bool:
             return False
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
-        except BaseException:
-            lock.unlink()
-            raise
+            if sys.platform != "darwin":
+                os.posix_fallocate(descriptor, 0, _LOCK_FILE_SIZE)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                lock.unlink()
+                raise
+            # Otherwise the file system knows no such call.
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -48,8 +48,9 @@ class IndexRows:
             self._flush_grams()
             self._chunk = number >> postings.BITS
         place = number & (postings.SIZE - 1)
+        of_prefix = self._texts
         for prefix, text in texts:
-            self._texts[prefix][text].append(place)
+            of_prefix[prefix][text].append(place)
         if self._waiting >= _ENTRIES:
             self._flush_terms()
 
@@ -75,7 +76,7 @@ class IndexRows:
             grams: defaultdict[bytes, list[int]] = defaultdict(list)
             for text, places in texts.items():
                 for gram in postings.grams(text):
-                    grams[gram] += places
+                    grams[gram].extend(places)
             for gram, places in grams.items():
                 items.append(self._posting(prefix + gram + chunk, sorted(set(places))))
         self._texts.clear()

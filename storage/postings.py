@@ -9,7 +9,7 @@ an ``int`` with the bits set, so that intersections are single operations.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from sys import byteorder
@@ -33,31 +33,36 @@ def split(entry: EntryId) -> tuple[bytes, int]:
 def ids(chunk: bytes, bits: int) -> Iterator[EntryId]:
     """The entry ids of a posting's bits, in order."""
     base = int.from_bytes(chunk, "big") << BITS
-    while bits:
-        lowest = bits & -bits
-        yield (base + lowest.bit_length() - 1).to_bytes(8, "big")
-        bits ^= lowest
+    for place in _places(bits):
+        yield (base + place).to_bytes(8, "big")
 
 
 def encode(bits: int) -> bytes:
     if bits.bit_count() > _FEW:
         return bits.to_bytes(_BITMAP, "big")
-    places = []
+    return _array(_places(bits))
+
+
+def _places(bits: int) -> Iterator[int]:
     while bits:
         lowest = bits & -bits
-        places.append(lowest.bit_length() - 1)
+        yield lowest.bit_length() - 1
         bits ^= lowest
-    return encode_places(places)
 
 
-def encode_places(places: Iterable[int]) -> bytes:
+def encode_places(places: Sequence[int]) -> bytes:
     """The posting of sorted, distinct places."""
+    if len(places) <= _FEW:
+        return _array(places)
+    # Written as binary digits and read as a number: quicker than setting bits in one.
+    digits = bytearray(b"0") * SIZE
+    for place in places:
+        digits[~place] = 0x31
+    return int(digits, 2).to_bytes(_BITMAP, "big")
+
+
+def _array(places: Iterable[int]) -> bytes:
     numbers = array("H", places)
-    if len(numbers) > _FEW:
-        bits = 0
-        for place in numbers:
-            bits |= 1 << place
-        return bits.to_bytes(_BITMAP, "big")
     if byteorder == "little":
         numbers.byteswap()
     return numbers.tobytes()

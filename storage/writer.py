@@ -63,12 +63,15 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            batch, last = self._collect()
-            if batch:
-                self._commit(batch)
-            if last:
-                return
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """One batch, which is let go before the wait for the next."""
+        batch, last = self._collect()
+        if batch:
+            self._commit(batch)
+        return not last
 
     def _collect(self) -> tuple[list[_Job], bool]:
         """Everything that waits, up to a batch; True when the writer is to end after it."""

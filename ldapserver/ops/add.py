@@ -23,7 +23,6 @@ from ldapserver.ops.edit import (
     Hosts,
     check_describable,
     hosts_of,
-    placement_of_hosts,
     union,
 )
 from ldapserver.ops.naming import Name, name_of
@@ -158,7 +157,7 @@ def _store(
             (core.catalogue.number(description, txn), partial_attribute(description.text.encode(), values))
             for description, values in attributes.items()
         ),
-        placement=placement_of_hosts(txn, parent, hosts),
+        placement=txn.placement_for(parent, *hosts),
     )
     number = core.catalogue.number_of_type("entryUUID")
     terms = Terms(terms.equality | {keys.equality(number, uuid)}, terms.grams)

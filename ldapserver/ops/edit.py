@@ -23,7 +23,7 @@ from ldapserver.schema import AttributeDescription, AttributeType
 from ldapserver.wire.encode import partial_attribute
 from storage import keys, records
 from storage.csn import Csn
-from storage.keys import NO_PLACEMENT, U16, EntryId, PlacementId
+from storage.keys import NO_PLACEMENT, U16, EntryId
 from storage.placements import Host, Placement
 from storage.txn import NO_TERMS, Terms, WriteTransaction
 
@@ -271,19 +271,15 @@ def hosts_of(description: AttributeDescription, values: Sequence[bytes]) -> Host
     return Host(value, value if rule is None else rule.normalise(value))
 
 
-def placement_of_hosts(txn: WriteTransaction, parent: EntryId, hosts: Hosts) -> PlacementId:
-    return NO_PLACEMENT if hosts == NO_HOSTS else txn.placement_for(parent, *hosts)
-
-
 def check_describable(
     core: Core, txn: WriteTransaction, descriptions: Sequence[AttributeDescription], present: int
 ) -> None:
     """Raises ADMIN_LIMIT_EXCEEDED for more attributes than an entry, or descriptions than
     a store, can have."""
     unknown = {found.text for found in descriptions if core.catalogue.known_number(found) is None}
-    if unknown:
-        rows = {text for _, text in txn.description_rows()}
-        if len(rows | unknown) > _MOST_DESCRIPTIONS and unknown - rows:
+    if unknown and txn.last_description() + len(unknown) > _MOST_DESCRIPTIONS:
+        unknown.difference_update(text for _, text in txn.description_rows())
+        if unknown:
             raise LDAPError(ResultCode.ADMIN_LIMIT_EXCEEDED, "too many attribute descriptions with options")
     if present + len(descriptions) > _MOST_ATTRIBUTES:
         raise LDAPError(ResultCode.ADMIN_LIMIT_EXCEEDED, "too many attributes in one entry")

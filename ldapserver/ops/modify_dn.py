@@ -13,7 +13,7 @@ from ldapserver.identity import Identity
 from ldapserver.messages import Control, ModifyDNRequest, Result
 from ldapserver.names import Names
 from ldapserver.ops.controls import after, before, extras
-from ldapserver.ops.edit import Draft, Edited, placement_of_hosts
+from ldapserver.ops.edit import Draft, Edited
 from ldapserver.ops.modify import check_entry, name_values
 from ldapserver.ops.naming import Name, name_of
 from ldapserver.ops.target import SUBSCHEMA_KEY, Target, denied, find_parent, find_target, rights_on
@@ -102,6 +102,6 @@ def _store(
     record = evolve(records.unpack(data), parent=parent, rdn=name.text)
     if parent != records.parent_of(target.data):
         # A placement belongs to the entries of one parent.
-        record = evolve(record, placement=placement_of_hosts(txn, parent, draft.hosts()))
+        record = evolve(record, placement=txn.placement_for(parent, *draft.hosts()))
     txn.move(target.entry, target.key[0], name.key, records.pack(record), added, removed)
     txn.log(Kind.RENAME, csn, [target.entry])

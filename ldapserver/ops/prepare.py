@@ -16,7 +16,15 @@ from ldapserver import passwords
 from ldapserver.core import Core
 from ldapserver.dn import Key, normalise_text
 from ldapserver.identity import Identity
-from ldapserver.messages import AddRequest, Attribute, Change, ModifyOp, ModifyRequest, WriteRequest
+from ldapserver.messages import (
+    AddRequest,
+    Attribute,
+    BulkModify,
+    Change,
+    ModifyOp,
+    ModifyRequest,
+    WriteRequest,
+)
 from ldapserver.names import find
 from ldapserver.ops.bind import MOST_PASSWORDS, matching, stored_passwords
 from ldapserver.ops.target import denied
@@ -27,12 +35,12 @@ from storage.snapshot import Snapshot
 _NAMES: Final = ("userpassword", "2.5.4.35")
 
 
-def needs_preparing(request: WriteRequest) -> bool:
+def needs_preparing(request: WriteRequest | BulkModify) -> bool:
     """Whether there is a password in clear; quickly said."""
     match request:
         case AddRequest():
             return any(_in_clear(part.type, part.values) for part in request.attributes)
-        case ModifyRequest():
+        case ModifyRequest() | BulkModify():
             return any(_in_clear(part.type, part.values) for part in request.changes)
         case _:
             return False
@@ -40,6 +48,12 @@ def needs_preparing(request: WriteRequest) -> bool:
 
 def _in_clear(name: str, values: Sequence[bytes]) -> bool:
     return name.lower() in _NAMES and not all(map(passwords.is_hashed, values))
+
+
+def hashed_changes(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Changes of many entries with new passwords hashed; takes time.  A password in clear
+    that is to be deleted stays as it is: it belongs to another stored value in each entry."""
+    return tuple(_change(part, ()) for part in changes)
 
 
 def prepare(

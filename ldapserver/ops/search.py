@@ -10,19 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from ldapserver import paging
 from ldapserver.access import View
 from ldapserver.aliases import Aliases, find_base, no_such_object
-from ldapserver.controls import (
-    ASSERTION,
-    PAGED_RESULTS,
-    PagedResults,
-    decode_assertion,
-    decode_paged_results,
-    encode_paged_results,
-)
+from ldapserver.controls import PAGED_RESULTS, PagedResults, decode_paged_results, encode_paged_results
 from ldapserver.core import Core, State
 from ldapserver.filters import format_filter
 from ldapserver.identity import Identity
@@ -31,19 +24,23 @@ from ldapserver.messages import (
     Control,
     Deref,
     Equality,
-    Filter,
+    Present,
     Result,
     Scope,
     SearchHead,
     SearchRequest,
 )
 from ldapserver.names import find, find_nearest, key_of
+from ldapserver.ops.budget import Budget
+from ldapserver.ops.controls import extras, require
+from ldapserver.ops.extent import Extent
+from ldapserver.paging import Place
 from ldapserver.planner import Plan, Planner
 from ldapserver.projection import Projection
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.rootdse import synthetic
 from ldapserver.views import EntryView
-from ldapserver.walk import is_below, walk
+from ldapserver.walk import path_to
 from ldapserver.wire.encode import entry_tail
 from storage import keys, records
 from storage.keys import ROOT, EntryId
@@ -51,10 +48,12 @@ from storage.snapshot import Snapshot
 
 SUCCESS = Result()
 
-# Entries looked at between two chances for others.
-_TURN = 200
 # Entries looked at in vain before an operator is told that an index is missing.
 _WORTH_A_NOTICE = 1_000
+# Comparisons with an entry that count for as much as an ordinary look at one.
+_HEAVY = 50
+# Entries that a look-up sends in one go.
+_FEW = 100
 _PREPARED_KEPT = 10_000
 
 
@@ -90,7 +89,9 @@ class Searcher:
             if type(filter) is Equality and not controls:
                 lookup = self._lookup(state, identity, request, filter)
                 if lookup is not None:
-                    return (yield from self._look_up(lookup, filter.value, snapshot, state))
+                    result = yield from self._look_up(lookup, filter.value, snapshot, state)
+                    if result is not None:
+                        return result
             search = Search(core, snapshot, state, identity, request, controls)
             return (yield from search.run())
         finally:
@@ -135,7 +136,7 @@ class Searcher:
             return None
         if head.deref != Deref.NEVER or head.scope == Scope.BASE or core.own_view_differs(identity):
             return None
-        projection = Projection(core.catalogue, view, request.attributes, head.types_only)
+        projection = core.projection(view, request.attributes, head.types_only)
         return Lookup(
             key_of(head.base, core.schema),
             head.scope,
@@ -147,7 +148,8 @@ class Searcher:
 
     def _look_up(
         self, lookup: Lookup, value: bytes, snapshot: Snapshot, state: State
-    ) -> Generator[bytes, None, Result]:
+    ) -> Generator[bytes, None, Result | None]:
+        """None, and nothing said yet, where so many entries are found that others need turns."""
         base = find(snapshot, lookup.base)
         names = state.names
         if base is None:
@@ -156,9 +158,12 @@ class Searcher:
             term = lookup.prefix + keys.bounded(lookup.normalise(value))
         except ValueError:
             return SUCCESS
+        found = snapshot.few_ids_or_none(term, _FEW)
+        if found is None:
+            return None
         scope = lookup.scope
         sent = 0
-        for entry in snapshot.few_ids(term):
+        for entry in found:
             record = snapshot.entry(entry)
             assert record is not None
             parent = record[:8]
@@ -179,42 +184,18 @@ class Searcher:
         return SUCCESS
 
 
-@define
-class Budget:
-    """What one search may still do; ``spend`` raises when it is too much."""
+@frozen
+class Course:
+    """How a search goes through its entries.
 
-    time_left: Callable[[], float]
-    look_through: int
-    filter: Filter
-    base: str
-    notice: Callable[[str], None]
-    in_vain: int = 0
-    looked_at: int = field(default=0)
+    ``candidates`` are entries, or None for a step without one.  Unless they are
+    ``within`` the extent for certain, it is asked; unless they are ``exact``, the filter is.
+    """
 
-    def spend(self, matched: bool) -> bool:
-        """Count an entry that was looked at; True when it is time for a pause."""
-        self.looked_at += 1
-        if not matched:
-            self.in_vain += 1
-            if self.look_through and self.in_vain > self.look_through:
-                raise LDAPError(
-                    ResultCode.ADMIN_LIMIT_EXCEEDED,
-                    f"looked at {self.look_through} entries in vain; the search needs an index",
-                )
-        if self.looked_at % _TURN:
-            return False
-        if self.time_left() <= 0:
-            raise LDAPError(ResultCode.TIME_LIMIT_EXCEEDED)
-        return True
-
-    def tell(self, planned: bool) -> None:
-        """Tell the operator of a search that an index would have spared."""
-        if self.in_vain >= _WORTH_A_NOTICE:
-            how = "an index that hardly narrows it" if planned else "no index"
-            self.notice(
-                f"search with {how}: looked at {self.looked_at} entries, {self.in_vain} in vain, "
-                f"below {self.base!r} for {format_filter(self.filter)}"
-            )
+    candidates: Iterator[EntryId | None]
+    walking: bool
+    within: bool
+    exact: bool
 
 
 class Search:
@@ -235,16 +216,14 @@ class Search:
         self._request = request
         self._state = state
         self._names = state.names
+        self._assertion = extras(core, SearchRequest, controls).assertion
         self._paged: PagedResults | None = None
-        self._assertion: Filter | None = None
         for control in controls:
             if control.oid == PAGED_RESULTS:
                 self._paged = decode_paged_results(control.value)
-            elif control.oid == ASSERTION:
-                self._assertion = decode_assertion(control.value)
         self._limit = _size_limit(core, identity, request.head)
-        self._own = self._own_entry()
         self._view = core.view(identity)
+        self._own = self._own_entry()
 
     def _own_entry(self) -> EntryId | None:
         """The entry for which the client has rights of its own."""
@@ -253,177 +232,75 @@ class Search:
         return find(self._snapshot, self._identity.key)
 
     def run(self) -> Generator[bytes, None, Result]:
-        core, head = self._core, self._request.head
+        core, head, paged = self._core, self._request.head, self._paged
         key = key_of(head.base, core.schema)
         subject = synthetic(core, self._snapshot, key) if _names_synthetic(key, head.scope) else None
         if subject is not None:
+            if self._assertion is not None:
+                require(core, core.everything, subject, self._assertion)
             predicate = Compiler(core.schema, core.everything).compile(self._request.filter)
             if predicate(subject):
                 yield entry_tail(subject.dn, subject.select(self._request.attributes, head.types_only))
-            return SUCCESS
+            return self._page(b"") if paged is not None else SUCCESS
         follow = head.deref in (Deref.FINDING, Deref.ALWAYS)
         base = find_base(core, self._snapshot, self._names, head.base, follow=follow)
         if self._assertion is not None:
             self._check_assertion(base)
-        seconds = head.time_limit or core.limits.time_limit
-        if core.limits.time_limit and not self._identity.administrator:
-            seconds = min(seconds, core.limits.time_limit)
-        deadline = core.settings.monotonic() + seconds if seconds else float("inf")
-        budget = Budget(
-            time_left=lambda: deadline - core.settings.monotonic(),
-            look_through=0 if self._identity.administrator else core.limits.look_through,
-            filter=self._request.filter,
-            base=head.base,
-            notice=core.settings.notice,
-        )
-        plan = self._plan(base)
+        if paged is not None and paged.size < 0:
+            raise LDAPError(ResultCode.PROTOCOL_ERROR, "a page of less than no entries")
+        if paged is not None and paged.cookie and not paged.size:
+            return self._page(b"")  # RFC 2696 section 3: the client wants no more
+        extent = Extent(self._snapshot, self._names, base, head.scope, self._aliases())
+        plan = self._plan(extent)
+        course = self._course(extent, plan)
+        budget = self._budget()
         try:
-            return (yield from self._run(base, plan, budget))
+            return (yield from self._run(extent, course, budget))
         except LDAPError as error:
             if error.code in _LIMITS:
                 return Result(error.code, message=error.message)
             raise
         finally:
-            budget.tell(plan is not None)
+            self._tell(plan, budget)
 
     def ids(self) -> Iterator[EntryId]:
         """The entries that match, without limits: for what is done to them in a transaction."""
-        base = find_base(self._core, self._snapshot, self._names, self._request.head.base, follow=False)
-        plan = self._plan(base)
-        candidates = self._candidates(base, plan, None)
-        if plan is not None and plan.exact and self._own is None:
-            return candidates
-        return self._matching(candidates)
+        extent = self._plain_extent()
+        course = self._course(extent, self._plan(extent))
+        matches = self._matcher(Compiler(self._core.schema, self._view))
+        for entry in course.candidates:
+            record = self._snapshot.entry(entry) if entry is not None else None
+            if (
+                entry is not None
+                and record is not None
+                and (course.within or extent.holds(entry, record))
+                and (course.exact or matches(entry, record))
+            ):
+                yield entry
 
     def of(self, entries: Iterable[EntryId]) -> Iterator[EntryId]:
         """Those of the entries that the search would find."""
-        head = self._request.head
-        base = find_base(self._core, self._snapshot, self._names, head.base, follow=False)
-        return self._matching(entry for entry in entries if self._in_scope(entry, base, head.scope))
-
-    def _matching(self, entries: Iterable[EntryId]) -> Iterator[EntryId]:
-        matches = self._matcher()
+        extent = self._plain_extent()
+        matches = self._matcher(Compiler(self._core.schema, self._view))
         for entry in entries:
             record = self._snapshot.entry(entry)
-            if record is not None and matches(entry, record):
+            if record is not None and extent.holds(entry, record) and matches(entry, record):
                 yield entry
 
+    def _plain_extent(self) -> Extent:
+        head = self._request.head
+        base = find_base(self._core, self._snapshot, self._names, head.base, follow=False)
+        return Extent(self._snapshot, self._names, base, head.scope)
+
     def _check_assertion(self, base: EntryId) -> None:
-        predicate = Compiler(self._core.schema, self._view).compile(self._assertion or self._request.filter)
-        if base == ROOT or not predicate(self._entry_view(base)):
+        data = self._snapshot.entry(base) if base != ROOT else None
+        if data is None or self._assertion is None:
             raise LDAPError(ResultCode.ASSERTION_FAILED)
+        view = self._core.view(self._identity, own=base == self._own)
+        subject = EntryView(self._core.catalogue, self._names, self._snapshot, base, data)
+        require(self._core, view, subject, self._assertion)
 
-    def _entry_view(self, entry: EntryId) -> EntryView:
-        data = self._snapshot.entry(entry)
-        assert data is not None
-        return EntryView(self._core.catalogue, self._names, self._snapshot, entry, data)
-
-    # --- candidates ----------------------------------------------------------------
-
-    def _plan(self, base: EntryId) -> Plan | None:
-        """The index's plan, unless the scope itself is as narrow."""
-        scope = self._request.head.scope
-        if scope == Scope.BASE:
-            return None
-        compiler = Compiler(self._core.schema, self._view if self._own is None else self._core.everything)
-        plan = Planner(self._snapshot, self._state.indexes, compiler).plan(self._request.filter)
-        if plan is not None and scope == Scope.ONE and self._snapshot.children_count(base) <= plan.count:
-            return None
-        return plan
-
-    def _candidates(self, base: EntryId, plan: Plan | None, after: EntryId | None) -> Iterator[EntryId]:
-        snapshot, scope = self._snapshot, self._request.head.scope
-        if scope == Scope.BASE:
-            yield from () if base == ROOT else (base,)
-        elif plan is not None:
-            for entry in plan.after(after or ROOT):
-                if self._in_scope(entry, base, scope):
-                    yield entry
-        elif scope == Scope.ONE:
-            yield from snapshot.children(base, self._place(after)[1] if after else None)
-        else:
-            found = walk(snapshot, base, after, self._place)
-            if scope == Scope.SUBORDINATE and after is None and base != ROOT:
-                next(found)
-            yield from found
-
-    def _in_scope(self, entry: EntryId, base: EntryId, scope: Scope) -> bool:
-        record = self._snapshot.entry(entry)
-        if record is None:
-            return False
-        parent, ancestors = records.parent_of(record), self._names.ancestors(self._snapshot, record)
-        if scope == Scope.ONE:
-            return parent == base
-        return base in ancestors or (entry == base and scope == Scope.SUBTREE)
-
-    def _place(self, entry: EntryId) -> tuple[EntryId, bytes]:
-        """An entry's key in the tree; raises when it is gone."""
-        record = self._snapshot.entry(entry)
-        if record is None:
-            raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "the page's place is gone; search again")
-        return records.parent_of(record), self._core.rdn_key(records.rdn_of(record))
-
-    def _dereferenced(self, base: EntryId, after: EntryId | None, aliases: Aliases) -> Iterator[EntryId]:
-        """The scope with its aliases giving way to what they lead to (derefInSearching),
-        in the order of ids, so that pages can go on."""
-        scope = self._request.head.scope
-        found: set[EntryId] = set()
-        for target in self._alias_bases(base, aliases):
-            if target == base:
-                found.update(self._candidates(base, None, None))
-            elif scope == Scope.ONE:
-                found.add(target)
-            else:
-                found.update(walk(self._snapshot, target))
-        yield from (
-            entry for entry in sorted(found) if entry > (after or ROOT) and not aliases.is_alias(entry)
-        )
-
-    def _alias_bases(self, base: EntryId, aliases: Aliases) -> list[EntryId]:
-        """The base, and the targets of the aliases in scope, of those below them, and so on."""
-        scope = self._request.head.scope
-        bases = [base]
-        for current in bases:  # grows while it is walked
-            if current != base and scope == Scope.ONE:
-                continue
-            for alias in aliases.all():
-                if self._in_scope(alias, current, scope) and (target := aliases.target(alias)) not in bases:
-                    bases.append(target)
-        return bases
-
-    # --- answers -------------------------------------------------------------------
-
-    def _run(self, base: EntryId, plan: Plan | None, budget: Budget) -> Generator[bytes, None, Result]:
-        paged = self._paged
-        aliases = self._aliases()
-        walking = plan is None and aliases is None
-        after = self._resume_after(base, walking)
-        if aliases is not None:
-            candidates = self._dereferenced(base, after, aliases)
-        else:
-            candidates = self._candidates(base, plan, after)
-        exact = plan is not None and plan.exact and self._own is None and aliases is None
-        matches = None if exact else self._matcher()
-        page = paged.size if paged is not None and paged.size else 0
-        sent, last = 0, None
-        for entry in candidates:
-            record = self._snapshot.entry(entry)
-            assert record is not None
-            matched = matches is None or matches(entry, record)
-            if matched:
-                if self._limit and sent >= self._limit and not page:
-                    return Result(ResultCode.SIZE_LIMIT_EXCEEDED)
-                if page and sent == page:
-                    assert last is not None
-                    return self._page(paging.encode(paging.Place(walking, last), self._request))
-                sent, last = sent + 1, entry
-                yield entry_tail(
-                    self._names.dn(self._snapshot, record),
-                    self._projection_of(entry).cut(self._names, self._snapshot, entry, record),
-                )
-            if budget.spend(matched):
-                yield b""
-        return self._page(b"") if paged is not None else SUCCESS
+    # --- ways and means ----------------------------------------------------------------
 
     def _aliases(self) -> Aliases | None:
         """None when none are to be followed, or there are none."""
@@ -433,23 +310,108 @@ class Search:
         aliases = Aliases(self._core, self._snapshot, self._names)
         return aliases if aliases.exist() else None
 
-    def _resume_after(self, base: EntryId, walking: bool) -> EntryId | None:
-        if self._paged is None or not self._paged.cookie:
+    def _plan(self, extent: Extent) -> Plan | None:
+        """The index's plan, where there is one."""
+        if extent.scope == Scope.BASE:
             return None
-        place = paging.decode(self._paged.cookie, self._request)
-        if place.walking != walking:
-            raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "the indexes have changed; search again")
-        if walking and not is_below(self._snapshot, place.entry, base):
-            raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "the page's place is gone; search again")
-        return place.entry
+        compiler = Compiler(self._core.schema, self._view if self._own is None else self._core.everything)
+        return Planner(self._snapshot, self._state.indexes, compiler).plan(self._request.filter)
+
+    def _course(self, extent: Extent, plan: Plan | None) -> Course:
+        """A set of pages goes on in the order in which it began."""
+        paged = self._paged
+        place = paging.decode(paged.cookie, self._request) if paged is not None and paged.cookie else None
+        if place is not None:
+            by_id = place.path is None
+        elif plan is not None:
+            by_id = not extent.is_smaller(plan.count)
+        else:
+            by_id = extent.open
+        if not by_id:
+            return Course(extent.by_tree(place), walking=True, within=True, exact=self._asks_for_all())
+        after = place.entry if place is not None else ROOT
+        if plan is None:
+            return Course(extent.by_id(after), walking=False, within=True, exact=False)
+        return Course(plan.after(after), walking=False, within=False, exact=plan.exact and self._own is None)
+
+    def _asks_for_all(self) -> bool:
+        """Every entry has an objectClass; whoever may read others' reads its own."""
+        filter = self._request.filter
+        if not isinstance(filter, Present):
+            return False
+        description = Compiler(self._core.schema, self._view).description(filter.attribute)
+        return description is not None and description.text == "objectClass"
+
+    def _budget(self) -> Budget:
+        core, asked = self._core, self._request.head.time_limit
+        ours = 0 if self._identity.administrator else core.limits.time_limit
+        seconds = min(asked, ours) if asked and ours else asked or ours
+        monotonic = core.settings.monotonic
+        deadline = monotonic() + seconds if seconds else float("inf")
+        return Budget(
+            time_left=lambda: deadline - monotonic(),
+            look_through=0 if self._identity.administrator else core.limits.look_through,
+        )
+
+    def _tell(self, plan: Plan | None, budget: Budget) -> None:
+        """Tell the operator of a search that an index would have spared."""
+        if budget.in_vain >= _WORTH_A_NOTICE:
+            how = "no index" if plan is None else "an index that hardly narrows it"
+            self._core.settings.notice(
+                f"search with {how}: looked at {budget.looked_at} entries, {budget.in_vain} in vain, "
+                f"below {self._request.head.base!r} for {format_filter(self._request.filter)}"
+            )
+
+    # --- answers -------------------------------------------------------------------
+
+    def _run(self, extent: Extent, course: Course, budget: Budget) -> Generator[bytes, None, Result]:
+        snapshot, names, limit = self._snapshot, self._names, self._limit
+        page = self._paged.size if self._paged is not None else 0
+        if limit and page >= limit:
+            page = 0  # RFC 2696 section 3: one page holds all that may be sent
+        compiler = Compiler(self._core.schema, self._view)
+        matches = None if course.exact else self._matcher(compiler)
+        budget.weight += compiler.comparisons // _HEAVY
+        projection = self._projection(own=False)
+        sent, last = 0, ROOT
+        for entry in course.candidates:
+            if entry is None:
+                if budget.go_on():
+                    yield b""
+                continue
+            record = snapshot.entry(entry)
+            assert record is not None
+            if not (course.within or extent.holds(entry, record)):
+                if budget.go_on():
+                    yield b""
+                continue
+            matched = matches is None or matches(entry, record)
+            if matched:
+                if page and sent == page:
+                    return self._page(paging.encode(self._place(extent, course, last), self._request))
+                if limit and sent == limit and not page:
+                    return Result(ResultCode.SIZE_LIMIT_EXCEEDED)
+                sent, last = sent + 1, entry
+                chosen = self._projection(own=True) if entry == self._own else projection
+                yield entry_tail(names.dn(snapshot, record), chosen.cut(names, snapshot, entry, record))
+            if budget.spend(matched):
+                yield b""
+        return self._page(b"") if self._paged is not None else SUCCESS
+
+    def _place(self, extent: Extent, course: Course, last: EntryId) -> Place:
+        if not course.walking:
+            return Place(last)
+        return Place(last, path_to(self._snapshot, extent.base, last, self._core.rdn_key))
 
     def _page(self, cookie: bytes) -> Result:
         value = encode_paged_results(PagedResults(0, cookie))
         return Result(controls=(Control(PAGED_RESULTS, False, value),))
 
-    def _matcher(self) -> Callable[[EntryId, bytes], bool]:
+    def _matcher(self, compiler: Compiler) -> Callable[[EntryId, bytes], bool]:
+        """``compiler`` has the rights of the client on entries that are not its own."""
         core, snapshot, names, own = self._core, self._snapshot, self._names, self._own
-        predicate = Compiler(core.schema, self._view).compile(self._request.filter)
+        catalogue = core.catalogue
+        predicate = compiler.compile(self._request.filter)
         own_predicate: Predicate = predicate
         if own is not None:
             own_view = core.view(self._identity, own=True)
@@ -457,20 +419,12 @@ class Search:
 
         def matches(entry: EntryId, record: bytes) -> bool:
             test = own_predicate if entry == own else predicate
-            return test(EntryView(core.catalogue, names, snapshot, entry, record)) is True
+            return test(EntryView(catalogue, names, snapshot, entry, record)) is True
 
         return matches
 
-    def _projection_of(self, entry: EntryId) -> Projection:
-        return self._own_projection if entry == self._own else self._projection
-
-    @property
-    def _projection(self) -> Projection:
-        return self._core.projection(self._view, self._request.attributes, self._request.head.types_only)
-
-    @property
-    def _own_projection(self) -> Projection:
-        view = self._core.view(self._identity, own=True)
+    def _projection(self, *, own: bool) -> Projection:
+        view = self._core.view(self._identity, own=True) if own else self._view
         return self._core.projection(view, self._request.attributes, self._request.head.types_only)
 
 

@@ -58,10 +58,8 @@ def _each_tested(
 
 def account_id(core: Core, snapshot: Snapshot, text: str) -> EntryId:
     """An account by its DN or its address; raises NO_SUCH_OBJECT."""
-    if "=" in text:
-        entry = find(snapshot, key_of(text, core.schema))
-    else:
-        entry = find_account(core, snapshot, text)
+    by_name = "=" in text
+    entry = find(snapshot, key_of(text, core.schema)) if by_name else find_account(core, snapshot, text)
     if entry is None:
         raise LDAPError(ResultCode.NO_SUCH_OBJECT, f"no account {text!r}")
     return entry

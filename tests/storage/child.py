@@ -148,7 +148,7 @@ def read_only_disk(path: Path) -> None:
     """In a mount namespace of its own."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", path], check=True)
     Store.open(path / "store").close()
-    subprocess.run(["mount", "-o", "remount,ro", path], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", path], check=True)
     _refused(path)
 
 

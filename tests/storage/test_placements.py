@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage import placements
@@ -35,6 +35,7 @@ _TRICKY = st.none() | st.lists(st.sampled_from([b"\0", b"\1", b"a"]), max_size=4
 )
 
 
+@example(Host(b"a", b""), Host(b"\0", b""), Host(b"a\0\1", b""), None)
 @given(_TRICKY, _TRICKY, _TRICKY, _TRICKY)
 def test_keys_are_of_one_container_and_its_hosts(
     host: Host | None, old: Host | None, other_host: Host | None, other_old: Host | None

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
+from queue import SimpleQueue
 from threading import Event, Thread, get_ident
+from time import sleep
+from typing import Any
+from weakref import ref
 
 import pytest
 
+from storage import writer as module
 from storage.errors import Conflict, StoreError, StoreFull
 from storage.keys import ROOT
 from storage.store import Store
@@ -207,6 +212,24 @@ def test_cancelled_while_it_waits(counted: Counted, writer: Writer) -> None:
     assert names(counted.store) == [b"kept"]
 
 
+def test_what_is_done_is_let_go(writer: Writer) -> None:
+    """A large job's work must not stay in memory until the next one comes."""
+
+    class Job:
+        def __call__(self, txn: WriteTransaction) -> None: ...
+
+    job = Job()
+    gone = ref(job)
+    future = writer.submit(job)
+    del job
+    future.result(10)
+    for _ in range(100):
+        if gone() is None:
+            break
+        sleep(0.01)
+    assert gone() is None
+
+
 def test_lmdbs_errors_stay_below(store: Store) -> None:
     def writes(txn: WriteTransaction) -> None:
         txn.writes += 1
@@ -231,24 +254,30 @@ def test_closing_finishes_what_was_submitted(counted: Counted) -> None:
         writer.submit(adds(b"late")).result(0)
 
 
-def test_submitting_while_it_closes(store: Store) -> None:
-    """Each future is done, in whatever order the threads go."""
-    for attempt in range(20):
-        writer = Writer(store)
-        futures: list[Future[None]] = []
+class SlowQueue(SimpleQueue[Any]):
+    """Between the decision to queue a job and its being there, another thread gets its turn."""
 
-        def submit(writer: Writer = writer, futures: list[Future[None]] = futures) -> None:
-            while not futures or not futures[-1].done() or futures[-1].exception() is None:
-                futures.append(writer.submit(lambda txn: None))
+    def __init__(self) -> None:
+        self.entered = Event()
 
-        thread = Thread(target=submit)
-        thread.start()
-        while len(futures) < attempt:
-            pass
-        writer.close()
-        thread.join(10)
-        assert not thread.is_alive()
-        assert not wait(futures, 1).not_done
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None:
+            self.entered.set()
+            sleep(0.05)
+        super().put(item)
+
+
+def test_submitting_while_it_closes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SimpleQueue", SlowQueue)
+    writer = Writer(store)
+    futures: list[Future[bytes]] = []
+    thread = Thread(target=lambda: futures.append(writer.submit(adds(b"a"))))
+    thread.start()
+    assert isinstance(writer._queue, SlowQueue)
+    assert writer._queue.entered.wait(10)
+    writer.close()
+    thread.join()
+    assert futures[0].result(1)
 
 
 def test_a_closed_store_has_no_writer(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,15 +9,8 @@ from shutil import copytree
 import pytest
 
 from ldapserver.checking import expectation
-from ldapserver.core import Core, Settings
 from storage.check import check
-from storage.store import Store
-from tests.ldapserver.ops.site import ADMINISTRATOR_PASSWORD, Clock, Site
-
-
-def open_site(path: Path, clock: Clock) -> Site:
-    store = Store.open(path, sync=False, map_size=1 << 26, clock=clock)
-    return Site(Core(store, Settings(administrator_password=ADMINISTRATOR_PASSWORD)), clock)
+from tests.ldapserver.ops.site import Clock, Site, open_site
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from ldapserver.core import Core
+from ldapserver.core import Core, Settings
 from ldapserver.identity import Identity
 from ldapserver.messages import (
     AddRequest,
@@ -42,6 +43,7 @@ from ldapserver.wire.client import decode_entry
 from ldapserver.wire.encode import entry_tail
 from storage.changes import Change as Logged
 from storage.snapshot import Snapshot
+from storage.store import Store
 from storage.txn import WriteTransaction
 
 T = TypeVar("T")
@@ -215,6 +217,11 @@ class Site:
     def log(self) -> list[Logged]:
         with self.core.store.snapshot() as snapshot:
             return list(snapshot.changes())
+
+
+def open_site(path: Path, clock: Clock) -> Site:
+    store = Store.open(path, sync=False, map_size=1 << 26, clock=clock)
+    return Site(Core(store, Settings(administrator_password=ADMINISTRATOR_PASSWORD)), clock)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import pytest
 
 from ldapserver import passwords
 from ldapserver.identity import ANONYMOUS, Identity
-from ldapserver.messages import AddRequest, DeleteRequest, ModifyRequest, WriteRequest
-from ldapserver.ops.prepare import needs_preparing, prepare
+from ldapserver.messages import AddRequest, BulkModify, DeleteRequest, ModifyRequest, Selection, WriteRequest
+from ldapserver.ops.prepare import hashed_changes, needs_preparing, prepare
 from ldapserver.results import ResultCode
 from tests.ldapserver.ops.site import (
     ALICE,
@@ -35,9 +35,11 @@ from tests.ldapserver.ops.site import (
         (ModifyRequest(BOB, (replacing("cn", "x"), deleting("userPassword", "x"))), True),
         (ModifyRequest(BOB, (deleting("userPassword"),)), False),
         (DeleteRequest(BOB), False),
+        (BulkModify(Selection(), (replacing("userPassword", "x"),)), True),
+        (BulkModify(Selection(), (replacing("description", "x"),)), False),
     ],
 )
-def test_whether_it_is_needed(request_: WriteRequest, needed: bool) -> None:
+def test_whether_it_is_needed(request_: WriteRequest | BulkModify, needed: bool) -> None:
     assert needs_preparing(request_) is needed
 
 
@@ -52,6 +54,14 @@ def test_add(site: Site) -> None:
     assert third == ALICE_SSHA
     assert passwords.is_hashed(first)
     assert passwords.is_hashed(second)
+
+
+def test_changes_of_many_entries() -> None:
+    plain = (replacing("description", "x"), deleting("userPassword", "old"))
+    new, *others = hashed_changes((replacing("userPassword", "new"), *plain))
+    assert passwords.verify(new.values[0], b"new")
+    assert passwords.is_hashed(new.values[0])
+    assert tuple(others) == plain
 
 
 def prepared(site: Site, identity: Identity, request: ModifyRequest) -> ModifyRequest:
