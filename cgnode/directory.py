@@ -47,6 +47,10 @@ class DirectoryService(MultiService):
         except ListenError as error:
             raise self._refused(error) from None
 
+    def abandon(self) -> None:
+        """After a start that failed: nothing listens, and the store is closed."""
+        self._directory.close()
+
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop(super().stopService()))
 

@@ -1,7 +1,8 @@
 """The command ``cgnode``: its options, and which end a start comes to.
 
 Exit status: 0 after a clean stop, 2 for a start that the operator must mend (options,
-configuration, a port or folder in use), 1 for a failure of the running node.
+configuration, a port or folder in use), 1 for a failure of the running node,
+130 for a start that was interrupted.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _roles(option: str) -> tuple[str, ...]:

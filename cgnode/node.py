@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -44,6 +45,11 @@ class Node(MultiService):
             self.directory.setServiceParent(self)
         # The roles to come, backend and frontend, take their places here.
 
+    def abandon(self) -> None:
+        """After a start that failed: let go of what was opened."""
+        if "directory" in self._config.roles:
+            self.directory.abandon()
+
     def greeting(self) -> Iterator[str]:
         """Where everything is, for the person who started the node."""
         yield f"cgnode {__version__}: {', '.join(self._config.roles)}; data in {self._folder}"
@@ -77,11 +83,18 @@ def run(config: Config) -> int:
 
 
 def _serve(reactor: Any, node: Node, lock: NodeLock) -> int:
-    node.startService()
+    try:
+        node.startService()
+    except BaseException:
+        node.abandon()
+        raise
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
-    for line in node.greeting():
-        print(line, flush=True)
-    # Twisted's reactor stops at SIGTERM and SIGINT, after the trigger above has fired.
+    # In the loop and not before it: who has read the greeting may send the signals that
+    # stop a reactor, SIGTERM and SIGINT, and it listens to them from then on.
+    reactor.callLater(0, lambda: print("\n".join(node.greeting()), flush=True))
+    # What is there now stays: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     reactor.run()
     lock.release()
     return 0

@@ -2,36 +2,26 @@
 
 Forwards, from an alias to the entry that it leads to in the end (``target``), and
 backwards, from an entry to the aliases that lead to it (``leading_to``), by the index
-of aliasedObjectName.  Where a store has no aliases, which the index of objectClass tells
-at once, nothing here costs anything.
+of aliasedObjectName.  An alias may name another one, but not an entry by way of another
+one above it.  Where a store has no aliases, which the index of objectClass tells at
+once, nothing here costs anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
-
-from attrs import define
 
 from ldapserver.attributes import values_of
 from ldapserver.core import Core
 from ldapserver.matching import subclass_names
-from ldapserver.names import Names, key_of
+from ldapserver.names import Names, find, key_of
 from ldapserver.results import LDAPError, ResultCode
 from storage import keys, records
 from storage.keys import ROOT, EntryId
 from storage.snapshot import Snapshot
 
 _LONGEST_CHAIN = 20
-# Names that one entry may have by way of aliases above it; further ones are not noticed.
-_MOST_NAMES = 1_000
-
-
-@define
-class _Steps:
-    """How many aliases may yet be followed, one from another or above one another."""
-
-    left: int = _LONGEST_CHAIN
 
 
 class Aliases:
@@ -63,47 +53,33 @@ class Aliases:
     # --- forwards -------------------------------------------------------------------
 
     def target(self, entry: EntryId) -> EntryId:
-        """The entry that an alias leads to in the end; raises ALIAS_PROBLEM where it leads
-        nowhere, LOOP_DETECT where it leads in a circle."""
-        return self._target(entry, _Steps())
+        """The entry that an alias leads to in the end, or an entry that is no alias; raises
+        ALIAS_PROBLEM where it leads nowhere, LOOP_DETECT where it leads in a circle."""
+        alias = entry
+        for _ in range(_LONGEST_CHAIN + 1):
+            if not self.is_alias(entry):
+                return entry
+            found = self._next(entry)
+            if found is None:
+                raise self._error(ResultCode.ALIAS_PROBLEM, "an alias leads nowhere", entry)
+            entry = found
+        raise self._error(ResultCode.LOOP_DETECT, "aliases lead in a circle, or too far", alias)
 
-    def _target(self, entry: EntryId, steps: _Steps) -> EntryId:
-        while self.is_alias(entry):
-            if not steps.left:
-                raise self._error(ResultCode.LOOP_DETECT, "aliases lead in a circle, or too far", entry)
-            steps.left -= 1
-            entry = self._step(entry, steps)
-        return entry
-
-    def _step(self, entry: EntryId, steps: _Steps) -> EntryId:
-        data = self._snapshot.entry(entry)
-        assert data is not None
-        encoded = records.attribute_of(data, self._target_number)
-        if encoded is None:
-            raise self._error(ResultCode.ALIAS_PROBLEM, "an alias without a target", entry)
+    def _next(self, alias: EntryId) -> EntryId | None:
+        encoded = records.attribute_of(self._record(alias), self._target_number)
         try:
-            key = key_of(values_of(encoded)[0].decode(), self._core.schema)
+            key = key_of(values_of(encoded)[0].decode(), self._core.schema) if encoded else ()
         except LDAPError:
-            key = ()
-        found = self._find(key, steps) if key else None
-        if found is None:
-            raise self._error(ResultCode.ALIAS_PROBLEM, "an alias leads nowhere", entry)
-        return found
+            return None
+        return find(self._snapshot, key) if key else None
 
-    def _find(self, key: tuple[bytes, ...], steps: _Steps) -> EntryId | None:
-        """The entry of a DN, following aliases on the way."""
-        entry = ROOT
-        for rdn in reversed(key):
-            above = entry if entry == ROOT else self._target(entry, steps)
-            child = self._snapshot.child(above, rdn)
-            if child is None:
-                return None
-            entry = child
-        return entry
+    def _record(self, entry: EntryId) -> bytes:
+        record = self._snapshot.entry(entry)
+        assert record is not None
+        return record
 
     def _error(self, code: ResultCode, message: str, entry: EntryId) -> LDAPError:
-        data = self._snapshot.entry(entry)
-        return LDAPError(code, message, self._names.dn(self._snapshot, data).decode() if data else "")
+        return LDAPError(code, message, self._names.dn(self._snapshot, self._record(entry)).decode())
 
     # --- backwards ------------------------------------------------------------------
 
@@ -111,7 +87,6 @@ class Aliases:
         """The aliases whose target an entry is."""
         found = self._leading.get(entry)
         if found is None:
-            self._leading[entry] = frozenset()  # while it is being found: a circle adds nothing
             found = self._leading[entry] = frozenset(self._find_leading(entry))
         return found
 
@@ -119,31 +94,12 @@ class Aliases:
         found: set[EntryId] = set()
         waiting = [entry]
         while waiting:
-            for name in self._names_of(waiting.pop()):
-                term = keys.equality(self._target_number, self._normalise(name))
-                more = {alias for alias in self._snapshot.ids(term) if self.is_alias(alias)} - found
-                found |= more
-                waiting += more
+            dn = self._names.dn(self._snapshot, self._record(waiting.pop()))
+            term = keys.equality(self._target_number, self._normalise(dn))
+            more = {alias for alias in self._snapshot.ids(term) if self.is_alias(alias)} - found
+            found |= more
+            waiting += more
         return found
-
-    def _names_of(self, entry: EntryId) -> set[bytes]:
-        """An entry's DN, and those that lead to it by way of aliases above it."""
-        data = self._snapshot.entry(entry)
-        assert data is not None
-        rdn, parent = records.rdn_of(data), records.parent_of(data)
-        if parent == ROOT:
-            return {rdn}
-        names = set()
-        for above in self._names_above(parent):
-            names.add(rdn + b"," + above)
-            if len(names) == _MOST_NAMES:
-                break
-        return names
-
-    def _names_above(self, parent: EntryId) -> Iterator[bytes]:
-        yield from self._names_of(parent)
-        for alias in self.leading_to(parent):
-            yield from self._names_of(alias)
 
 
 def find_base(core: Core, snapshot: Snapshot, names: Names, dn: str, *, follow: bool) -> EntryId:

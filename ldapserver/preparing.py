@@ -8,19 +8,22 @@ creators, entryCSN) is kept; what the directory computes is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
 from attrs import Factory, define, frozen
 
-from ldapserver.dn import RDN, normalise_rdn, parse_rdn, split_first
+from ldapserver.dn import RDN, format_rdn, normalise_rdn, parse_rdn, split_first
 from ldapserver.indexing import Indexes
 from ldapserver.ldif import AddRecord, LdifError
+from ldapserver.ops.target import check_settable
 from ldapserver.passwords import hash_password, plain_text
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.schema import AttributeDescription, Schema
 from ldapserver.schema.check import check_shape, check_values
+from ldapserver.schema.values import generalized_time
 from ldapserver.views import OPERATIONAL, PLACED
 from ldapserver.wire.encode import partial_attribute
 from storage import csn as csns
@@ -56,7 +59,8 @@ class Part(NamedTuple):
 class Known:
     """An attribute description as it was spelled in a file, and what to do with its values.
 
-    ``parts`` remembers what came of values, for attributes whose values come again.
+    ``names`` tells whether it can name entries.  ``parts`` remembers what came of values,
+    for attributes whose values come again.
     """
 
     description: AttributeDescription
@@ -66,6 +70,7 @@ class Known:
     placed: bool
     password: bool
     indexed: bool
+    names: bool
     parts: dict[tuple[bytes, ...], Part] = Factory(dict)
 
 
@@ -88,6 +93,10 @@ _LEFT_OUT = (set(OPERATIONAL) - _KEPT) | {"contextCSN"}
 _NO_ROWS: tuple[list[Term], list[Text]] = ([], [])
 _PARTS_KEPT = 2_000
 _PLANS_KEPT = 1_000
+# Entries of more lines, such as large groups, are each of a kind.
+_LINES_KEPT = 200
+# RDNs that are written the way they will be shown.
+_PLAIN_RDN = re.compile(r"[A-Za-z][A-Za-z0-9-]*=[A-Za-z0-9._@-]+")
 
 
 class Preparer:
@@ -142,7 +151,7 @@ class Preparer:
         for known, places in plan.groups:
             values = (lines[places[0]][1],) if len(places) == 1 else tuple([lines[at][1] for at in places])
             if known.past:
-                past[known.name.decode()] = values[0]
+                past[known.name.decode()] = _past(known.description, values)
                 continue
             part = known.parts.get(values) or self._part(known, values)
             if known.placed:
@@ -162,7 +171,7 @@ class Preparer:
             parent,
             hosts.get("hostServer"),
             hosts.get("oldHostServer"),
-            self._record(rdn_text.encode(), uuid, past, plan.shape, encoded),
+            self._record(_spelled(rdn_text, rdn), uuid, past, plan.shape, encoded),
             terms,
             texts,
         )
@@ -173,17 +182,15 @@ class Preparer:
         kind = description.type
         if len(values) > 1:
             check_values(description, values)
-        elif not kind.syntax.validate(values[0]):
+        elif not kind.accepts(values[0]):
             raise LDAPError(
                 ResultCode.INVALID_ATTRIBUTE_SYNTAX,
                 f"{description.text}: {values[0][:80]!r} is not of syntax {kind.syntax.desc}",
             )
-        stored = values
-        if known.password:
-            stored = tuple(map(_hashed, values))
-        encoded = partial_attribute(known.name, stored)
+        if known.password:  # each gets a salt of its own
+            return Part(partial_attribute(known.name, tuple(map(_hashed, values))), *_NO_ROWS)
         rows = self._indexes.rows_of_values(description, values) if known.indexed else _NO_ROWS
-        part = Part(encoded, *rows)
+        part = Part(partial_attribute(known.name, values), *rows)
         if len(known.parts) < _PARTS_KEPT:
             known.parts[values] = part
         return part
@@ -193,8 +200,10 @@ class Preparer:
         for pair in rdn:
             line = (pair.type.encode(), pair.value)
             known = self._known.get(line[0]) or self._learn(line[0])
-            if known.placed or known.password or known.past:
+            if not known.names:
                 raise LDAPError(ResultCode.NAMING_VIOLATION, f"{pair.type} can't name an entry")
+            if not pair.value:
+                raise LDAPError(ResultCode.INVALID_DN_SYNTAX, f"{pair.type}: a name without a value")
             if line not in lines and not self._has(lines, pair.type, pair.value):
                 lines = [*lines, line]
         return lines
@@ -222,21 +231,27 @@ class Preparer:
             tuple(known.description for known in stored),
             records.pack_shape(numbers),
         )
-        if len(self._plans) < _PLANS_KEPT:
+        if len(self._plans) < _PLANS_KEPT and len(names) <= _LINES_KEPT:
             self._plans[names] = plan
         return plan
 
     def _learn(self, spelled: bytes) -> Known:
         description = self._schema.description(spelled.decode())
         kind = description.type
+        past = kind.name in _KEPT or kind.name in _LEFT_OUT
+        placed, password = kind.name in PLACED, kind.name == "userPassword"
+        if not past:
+            check_settable(description)
         known = Known(
             description=description,
             number=self._number_of(description),
             name=description.text.encode(),
-            past=kind.name in _KEPT or kind.name in _LEFT_OUT,
-            placed=kind.name in PLACED,
-            password=kind.name == "userPassword",
+            past=past,
+            placed=placed,
+            password=password,
             indexed=kind in self._indexes.equality or kind in self._indexes.substrings,
+            names=not (past or placed or password or kind.operational or kind.name == "objectClass")
+            and kind.equality is not None,
         )
         self._known[spelled] = known
         return known
@@ -266,11 +281,29 @@ class Preparer:
         return self._csn
 
 
+def _past(description: AttributeDescription, values: tuple[bytes, ...]) -> bytes:
+    """What goes into the record's header, or is left out; raises LDAPError.  A creator's name
+    need not be one that this schema can compare."""
+    kept = description.type.name in _KEPT
+    if kept and (len(values) > 1 or not description.type.syntax.validate(values[0])):
+        raise LDAPError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, f"{description.text}: not what a server sets")
+    return values[0]
+
+
+def _spelled(text: str, rdn: RDN) -> bytes:
+    """The RDN in the form of RFC 4514, which is most often the one that it came in."""
+    return (text if _PLAIN_RDN.fullmatch(text) else format_rdn(rdn)).encode()
+
+
 def _hashed(value: bytes) -> bytes:
     clear = plain_text(value)
     return value if clear is None else hash_password(clear)
 
 
-def _micros(generalized_time: bytes) -> int:
-    """Raises ValueError."""
-    return csns.parse_time(generalized_time.decode())
+def _micros(time: bytes) -> int:
+    """Microseconds since 1970 of a Generalized Time; raises ValueError for one before."""
+    seconds, _, fraction = generalized_time(time).decode().partition(".")
+    micros = csns.parse_time(f"{seconds}.{fraction[:6] or 0}Z")
+    if micros < 0:
+        raise ValueError(f"{time.decode()} is before 1970")
+    return micros

@@ -21,6 +21,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from attrs import frozen
 
+from ldapserver.controls import MANAGE_DSA_IT
 from ldapserver.core import Core
 from ldapserver.ldif import (
     AddRecord,
@@ -35,12 +36,13 @@ from ldapserver.ldif import (
     to_request,
 )
 from ldapserver.local import LocalDirectory, run_write
-from ldapserver.messages import Deref, Present, Scope, SearchHead, SearchRequest
+from ldapserver.messages import Deref, Present, Result, Scope, SearchHead, SearchRequest
 from ldapserver.names import find, key_of
 from ldapserver.ops.hosts import host
 from ldapserver.ops.prepare import needs_preparing, prepare
+from ldapserver.ops.target import SUBSCHEMA_KEY
 from ldapserver.preparing import Prepared, Preparer
-from ldapserver.results import LDAPError
+from ldapserver.results import LDAPError, ResultCode
 from ldapserver.schema import AttributeDescription
 from ldapserver.wire.client import decode_entry
 from storage.changes import Kind
@@ -231,7 +233,7 @@ class _Importer:
         self._core = directory.core
         self._txn = txn
         self._name = name
-        self.csn = txn.next_csn()
+        self.csn = self._latest = txn.next_csn()
         self.creator = directory.core.administrator.dn.encode()
         self._loader = Loader(txn)
         self._parents: dict[str, EntryId] = {"": ROOT}
@@ -246,12 +248,14 @@ class _Importer:
             if isinstance(item, tuple):
                 self._add(*item)
             elif isinstance(item, AddRecord):
+                self._check_controls(item)
                 self._add(*self._prepare(item))
             else:
                 self._change(item)
 
     def finish(self) -> ImportReport:
         self._flush()
+        self._txn.witness(self._latest)
         return ImportReport(self._count, self._changed)
 
     def _add(
@@ -268,16 +272,25 @@ class _Importer:
         parent = self._parents.get(parent_dn)
         if parent is None:
             parent = self._find_parent(parent_dn, line)
+        if parent == ROOT and rdn == SUBSCHEMA_KEY[0]:
+            raise self._wrong(line, "cn=Subschema is the server's own")
         placement = NO_PLACEMENT
         if host_name is not None or old_name is not None:
             key = (parent, host_name, old_name)
             found = self._placements.get(key)
-            placement = self._place(key) if found is None else found
+            placement = self._place(key, line) if found is None else found
         try:
             entry = self._loader.add(rdn, parent + placement + record[12:], terms, texts)
         except Conflict:
             raise self._wrong(line, f"{rdn.decode(errors='replace')},{parent_dn} is there already") from None
         self._added.append(entry)
+        if record[20:36] > self._latest:
+            self._latest = record[20:36]
+
+    def _check_controls(self, record: AddRecord) -> None:
+        for control in record.controls:
+            if control.critical and control.oid != MANAGE_DSA_IT:
+                raise self._wrong(record.line, f"an import can't obey the control {control.oid}")
 
     def preparer(self, number_of: Callable[[AttributeDescription], int]) -> Preparer:
         core = self._core
@@ -303,9 +316,12 @@ class _Importer:
             self._parents[dn] = found
         return found
 
-    def _place(self, key: tuple[EntryId, bytes | None, bytes | None]) -> PlacementId:
+    def _place(self, key: tuple[EntryId, bytes | None, bytes | None], line: int) -> PlacementId:
         parent, *names = key
-        hosts = [None if name is None else host(self._core, name.decode()) for name in names]
+        try:
+            hosts = [None if name is None else host(self._core, name.decode()) for name in names]
+        except LDAPError as error:
+            raise self._wrong(line, error.message) from error
         placement = self._txn.placement_for(parent, *hosts)
         self._placements[key] = placement
         return placement
@@ -316,8 +332,9 @@ class _Importer:
         request = to_request(record)
         core = self._core
         try:
-            ready = prepare(core, core.administrator, request, self._txn) if needs_preparing(request) else request
-            run_write(core, self._txn, core.administrator, ready, record.controls)
+            if needs_preparing(request):
+                request = prepare(core, core.administrator, request, self._txn)
+            run_write(core, self._txn, core.administrator, request, record.controls)
         except LDAPError as error:
             raise self._wrong(record.line, f"{record.dn}: {error}") from error
         self._changed += 1
@@ -350,8 +367,7 @@ def export_ldif(
     head = SearchHead(base, Scope.SUBTREE, Deref.NEVER, 0, 0, False)
     request = SearchRequest(head, Present("objectClass"), ("*", *EXPORTED))
     count = 0
-    search = directory.search(core.administrator, request, ())
-    with closing(search):
+    with closing(_complete(directory.search(core.administrator, request, ()))) as search:
         for tail in search:
             if tail:
                 out.write(format_entry(decode_entry(tail)))
@@ -360,3 +376,10 @@ def export_ldif(
                     progress(count)
     progress(count)
     return count
+
+
+def _complete(search: Generator[bytes, None, Result]) -> Generator[bytes, None, None]:
+    """A search that has not found everything is an error."""
+    result = yield from search
+    if result.code is not ResultCode.SUCCESS:
+        raise LDAPError(result.code, result.message)

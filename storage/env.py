@@ -76,7 +76,6 @@ class Environment:
                 max_spare_txns=8,
                 sync=sync,
                 metasync=sync,
-                readahead=False,
                 mode=0o600,
             )
         try:

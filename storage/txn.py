@@ -176,6 +176,12 @@ class WriteTransaction(Snapshot):
         self._put(b"last-csn", self._last_csn, db=self._tables.meta)
         return self._last_csn
 
+    def witness(self, csn: Csn) -> None:
+        """Let all that are given out from now on be after one that came from elsewhere."""
+        if csn > (self._last_csn or self.last_csn()):
+            self._last_csn = csn
+            self.set_meta(b"last-csn", csn)
+
     def log(self, kind: Kind, csn: Csn, subjects: Sequence[bytes]) -> None:
         """Tell of a change to those who follow."""
         self.writes += 1

@@ -24,6 +24,10 @@ from ldapserver.schema import standard_schema
 
 def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> BulkReport:
     """Raises AdminError, UsageError."""
+    try:
+        address = remote.Server.parse(server.url)
+    except ValueError as error:
+        raise UsageError(f"--uri: {error}") from None
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -34,7 +38,7 @@ def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> Bulk
         reactor.stop()
 
     def begin() -> None:
-        work = Deferred.fromCoroutine(_bulk(reactor, server, request, use_transaction))
+        work = Deferred.fromCoroutine(_bulk(reactor, server, address, request, use_transaction))
         work.addBoth(end)
 
     reactor.callWhenRunning(begin)
@@ -47,10 +51,12 @@ def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> Bulk
     return outcome[0]
 
 
-async def _bulk(reactor: Any, server: Server, request: BulkRequest, use_transaction: bool) -> BulkReport:
+async def _bulk(
+    reactor: Any, server: Server, address: remote.Server, request: BulkRequest, use_transaction: bool
+) -> BulkReport:
     progress = foreign.Progress()
     try:
-        directory = await _connect(reactor, server)
+        directory = await _connect(reactor, server, address)
         try:
             return await _ask(directory, request, progress, use_transaction)
         finally:
@@ -61,11 +67,7 @@ async def _bulk(reactor: Any, server: Server, request: BulkRequest, use_transact
         raise AdminError(f"{told(error)}{_so_far(progress)}") from None
 
 
-async def _connect(reactor: Any, server: Server) -> RemoteDirectory:
-    try:
-        address = remote.Server.parse(server.url)
-    except ValueError as error:
-        raise UsageError(f"--uri: {error}") from None
+async def _connect(reactor: Any, server: Server, address: remote.Server) -> RemoteDirectory:
     directory = await RemoteDirectory.connect(reactor, address, server.ca)
     if server.start_tls:
         await directory.start_tls()

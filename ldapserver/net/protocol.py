@@ -257,6 +257,11 @@ class LDAPConnection(Protocol):
     def _search(self, message: Message, request: SearchRequest) -> None:
         session = self.session
         try:
+            if not message.controls:
+                found = self._directory.look_up(session.identity, request)
+                if found is not None:
+                    self._answer(message, *found)
+                    return
             answers = self._directory.search(session.identity, request, message.controls)
             result = self._advance(message.id, answers)
         except Exception as error:
@@ -266,6 +271,15 @@ class LDAPConnection(Protocol):
             self._searches[session.begin(message)] = answers
         else:
             self._out.append(session.answer(message, result))
+
+    def _answer(self, message: Message, tails: list[bytes], result: Result) -> None:
+        """A search that is over as soon as it is asked."""
+        out = self._out
+        for tail in tails:
+            answer = envelope(message.id, tail)
+            self._size += len(answer)
+            out.append(answer)
+        out.append(self.session.answer(message, result))
 
     def _advance(self, message_id: int, answers: Answers) -> Result | None:
         """Run a search until it ends (its result), or this turn's time or the transport's

@@ -7,13 +7,14 @@ once for each shape of entry and then spliced into the records.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-from ldapserver.attributes import values_of
 from ldapserver.core import Core
 from ldapserver.identity import Identity
 from ldapserver.indexing import Indexes
 from ldapserver.messages import BulkModify, BulkReport, Change, ModifyOp
+from ldapserver.ops.edit import Draft
 from ldapserver.ops.modify import modified
 from ldapserver.ops.select import selected
 from ldapserver.results import LDAPError, ResultCode
@@ -25,10 +26,18 @@ from storage import csn as csns
 from storage import records
 from storage.changes import Kind
 from storage.csn import Csn
-from storage.keys import EntryId
+from storage.keys import ROOT, EntryId
+from storage.splice import Splicer
 from storage.txn import WriteTransaction
 
 _BATCH = 10_000
+
+# Whatever they are replaced with, more is to be looked at.
+_NOT_PLAIN = {"objectClass", "userPassword", *PLACED}
+# The store's own; no record has an attribute of it.
+_NO_NUMBER = 0
+
+Splices: TypeAlias = Mapping[AttributeDescription, bytes | None]
 
 
 def bulk_modify(
@@ -41,9 +50,9 @@ def bulk_modify(
     """Raises LDAPError, then naming the first entry that refuses; nothing is changed then."""
     if not identity.administrator:
         raise LDAPError(ResultCode.INSUFFICIENT_ACCESS_RIGHTS, "bulk changes are the administrator's")
-    entries = list(selected(core, txn, request.selection))
-    csn = txn.next_csn() if entries and not request.dry_run else txn.last_csn()
-    bulk = _Bulk(core, txn, identity, request.changes, csn, dry_run=request.dry_run)
+    # In the order of ids, which is the order in which they are stored.
+    entries = sorted(selected(core, txn, request.selection))
+    bulk = _Bulk(core, txn, identity, request.changes, dry_run=request.dry_run)
     changed = []
     for number, entry in enumerate(entries, start=1):
         if bulk.change(entry):
@@ -53,14 +62,17 @@ def bulk_modify(
             progress(number)
     bulk.flush()
     progress(len(entries))
-    if changed and not request.dry_run:
-        txn.log(Kind.MODIFY, csn, changed)
-    text = csns.text(csn) if changed and not request.dry_run else ""
-    return BulkReport(len(entries), len(changed), text, request.dry_run)
+    if bulk.csn is None:
+        return BulkReport(len(entries), len(changed), "", request.dry_run)
+    txn.log(Kind.MODIFY, bulk.csn, changed)
+    return BulkReport(len(entries), len(changed), csns.text(bulk.csn), request.dry_run)
 
 
 class _Bulk:
-    """The changes, and what of them is worked out already."""
+    """The changes, and what of them is worked out already.
+
+    ``csn`` is theirs; None as long as nothing is written.
+    """
 
     def __init__(
         self,
@@ -68,44 +80,42 @@ class _Bulk:
         txn: WriteTransaction,
         identity: Identity,
         changes: tuple[Change, ...],
-        csn: Csn,
         *,
         dry_run: bool,
     ) -> None:
+        self.csn: Csn | None = None
         self._core = core
         self._txn = txn
-        self._identity = identity
         self._changes = changes
-        self._csn = csn
         self._dry_run = dry_run
         self._state = core.state_in(txn)
-        self._splices = _splices(core, txn, self._state.indexes, changes)
+        self._modifier = identity.dn.encode()
+        self._classes = core.catalogue.number_of_type("objectClass")
+        self._splices = _splices(core, self._state.indexes, changes)
         self._names = tuple(
             name.lower().encode() + b"="
-            for description, _, _ in self._splices or ()
+            for description in self._splices or ()
             for name in (*description.type.names, description.type.oid)
         )
-        self._edits = [(number, encoded) for _, number, encoded in self._splices or ()]
-        self._classes = core.catalogue.number_of_type("objectClass")
-        self._allowed: set[tuple[bytes, bytes | None]] = set()
-        self._modifier = identity.dn.encode()
+        self._splicer = None
+        if self._splices is not None:
+            edits = self._numbered(self._splices)
+            self._splicer = Splicer(edits, self._classes, self._check, self._due_csn, self._modifier)
+        self._entry = ROOT
         self._waiting: list[tuple[EntryId, bytes]] = []
 
     def change(self, entry: EntryId) -> bool:
         """Whether the entry is different now (or would be)."""
+        self._entry = entry
         data = self._txn.entry(entry)
         assert data is not None
-        if self._splices is None or self._is_named_by(data):
+        if self._splicer is None or self._is_named_by(data):
             return self._modify(entry, data)
-        edits = self._edits
-        if all(records.attribute_of(data, number) == encoded for number, encoded in edits):
+        new = self._splicer.splice(data)
+        if new is None:
             return False
-        key = (records.shape_of(data), records.attribute_of(data, self._classes))
-        if key not in self._allowed:
-            self._check(entry, data)
-            self._allowed.add(key)
         if not self._dry_run:
-            self._waiting.append((entry, records.spliced(data, edits, self._csn, self._modifier)))
+            self._waiting.append((entry, new))
         return True
 
     def flush(self) -> None:
@@ -113,25 +123,44 @@ class _Bulk:
             self._txn.rewrite(self._waiting)
             self._waiting = []
 
+    def _due_csn(self) -> Csn:
+        if self._dry_run:
+            return csns.NO_CSN
+        if self.csn is None:
+            self.csn = self._txn.next_csn()
+        return self.csn
+
+    def _numbered(self, splices: Splices) -> list[tuple[int, bytes | None]]:
+        """By description number; none is given out for what is only tried or taken away."""
+        there = {text: number for number, text in self._txn.description_rows()}
+        return [
+            (
+                there.get(description.text, _NO_NUMBER)
+                if self._dry_run or encoded is None
+                else self._core.catalogue.number(description, self._txn),
+                encoded,
+            )
+            for description, encoded in splices.items()
+        ]
+
     def _is_named_by(self, data: bytes) -> bool:
         """Whether the entry's RDN has (or might have) one of the attributes."""
         rdn = records.rdn_of(data).lower()
-        return any(name in rdn for name in self._names)
+        return rdn.startswith(self._names) or (0x2B in rdn and any(name in rdn for name in self._names))
 
-    def _check(self, entry: EntryId, data: bytes) -> None:
+    def _check(self, data: bytes) -> None:
         """Whether entries of this shape and these classes may be changed so."""
-        record = records.unpack(data)
         core = self._core
-        after = dict.fromkeys(number for number, _ in record.attributes)
-        for number, encoded in self._edits:
+        draft = Draft(core, self._txn, self._state.indexes, self._entry, data)
+        after = dict.fromkeys(draft.descriptions())
+        for description, encoded in (self._splices or {}).items():
             if encoded is None:
-                after.pop(number, None)
+                after.pop(description, None)
             else:
-                after[number] = None
-        descriptions = tuple(core.catalogue.description(number, self._txn) for number in after)
-        classes = next(encoded for number, encoded in record.attributes if number == self._classes)
+                after[description] = None
+        classes = draft.stored(core.schema.description("objectClass"))
         try:
-            check_shape(core.schema, tuple(values_of(classes)), descriptions)
+            check_shape(core.schema, tuple(classes), tuple(after))
         except LDAPError as error:
             raise self._naming(error, data) from error
 
@@ -144,7 +173,7 @@ class _Bulk:
         if plan is None:
             return False
         if not self._dry_run:
-            plan.store(self._txn, self._csn, self._modifier)
+            plan.store(self._txn, self._due_csn(), self._modifier)
         return True
 
     def _naming(self, error: LDAPError, data: bytes) -> LDAPError:
@@ -152,11 +181,9 @@ class _Bulk:
         return LDAPError(error.code, f"{dn}: {error.message}", error.matched_dn)
 
 
-def _splices(
-    core: Core, txn: WriteTransaction, indexes: Indexes, changes: tuple[Change, ...]
-) -> list[tuple[AttributeDescription, int, bytes | None]] | None:
-    """(description, its number, new BER or None) of each change, if all can be spliced."""
-    found: dict[AttributeDescription, tuple[AttributeDescription, int, bytes | None]] = {}
+def _splices(core: Core, indexes: Indexes, changes: tuple[Change, ...]) -> Splices | None:
+    """New BER by description, or None to remove it, if all changes can be spliced."""
+    found: dict[AttributeDescription, bytes | None] = {}
     for change in changes:
         description = core.schema.description(change.type)
         kind = description.type
@@ -166,8 +193,7 @@ def _splices(
             and description not in found
             and not kind.operational
             and not kind.no_user_modification
-            and kind.name != "objectClass"
-            and kind.name not in PLACED
+            and kind.name not in _NOT_PLAIN
             and kind not in indexes.equality
             and kind not in indexes.substrings
         )
@@ -177,5 +203,5 @@ def _splices(
         if change.values:
             check_values(description, change.values)
             encoded = partial_attribute(description.text.encode(), change.values)
-        found[description] = (description, core.catalogue.number(description, txn), encoded)
-    return list(found.values())
+        found[description] = encoded
+    return found

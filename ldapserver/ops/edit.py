@@ -36,7 +36,7 @@ HOST_TYPES: Final = ("hostServer", "oldHostServer")
 
 # A record and its placement count these in two octets.
 _MOST_ATTRIBUTES: Final = 0xFFFF
-_LONGEST_HOST: Final = 255
+LONGEST_HOST: Final = 255
 # Descriptions with options are made up by clients, and a store numbers each for ever.
 _MOST_DESCRIPTIONS: Final = 32_000
 
@@ -263,9 +263,9 @@ def hosts_of(description: AttributeDescription, values: Sequence[bytes]) -> Host
     if not values:
         return None
     (value,) = values
-    if not 0 < len(value) <= _LONGEST_HOST:
+    if not 0 < len(value) <= LONGEST_HOST:
         raise LDAPError(
-            ResultCode.CONSTRAINT_VIOLATION, f"{description.text}: 1 to {_LONGEST_HOST} octets are allowed"
+            ResultCode.CONSTRAINT_VIOLATION, f"{description.text}: 1 to {LONGEST_HOST} octets are allowed"
         )
     rule = description.type.equality
     return Host(value, value if rule is None else rule.normalise(value))

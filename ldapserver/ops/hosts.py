@@ -13,6 +13,7 @@ from ldapserver.aliases import find_base
 from ldapserver.core import Core
 from ldapserver.identity import Identity
 from ldapserver.messages import BulkReport, Equality, Rehost, Restore, Selection
+from ldapserver.ops.edit import LONGEST_HOST
 from ldapserver.ops.select import selected
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.walk import is_below
@@ -47,11 +48,11 @@ def host(core: Core, name: str) -> Host:
     value = name.encode()
     assert kind.equality is not None
     try:
-        if not value or not kind.syntax.validate(value):
+        if not 0 < len(value) <= LONGEST_HOST or not kind.syntax.validate(value):
             raise ValueError
         return Host(value, kind.equality.normalise(value))
     except ValueError:
-        raise LDAPError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, f"{name!r} is not a host's name") from None
+        raise LDAPError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, f"{name[:80]!r} is not a host's name") from None
 
 
 class Move:

@@ -1,9 +1,9 @@
 """Search (RFC 4511 section 4.5), over one snapshot from its first entry to its last.
 
-``Searcher.search`` is a generator of message tails (what follows the messageID).  Two ways lead
-through it.  A look-up, one indexed equality as mail servers send by the thousand, is
-prepared once for its base, attributes and rights, and then costs an index get and a cut
-of the record.  Everything else is planned, walked and matched.
+Answers are message tails (what follows the messageID).  Two ways lead to them.  A
+look-up, one indexed equality as mail servers send by the thousand, is prepared once for
+its base, attributes and rights, and then costs an index get and a cut of the record.
+Everything else is planned, walked and matched.
 """
 
 from __future__ import annotations
@@ -82,18 +82,20 @@ class Searcher:
         self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
     ) -> Generator[bytes, None, Result]:
         core = self._core
+        with core.store.snapshot() as snapshot:
+            search = Search(core, snapshot, core.state(snapshot), identity, request, controls)
+            return (yield from search.run())
+
+    def look_up(self, identity: Identity, request: SearchRequest) -> tuple[list[bytes], Result] | None:
+        filter = request.filter
+        if type(filter) is not Equality:
+            return None
+        core = self._core
         snapshot = core.store.snapshot()
         try:
             state = core.state(snapshot)
-            filter = request.filter
-            if type(filter) is Equality and not controls:
-                lookup = self._lookup(state, identity, request, filter)
-                if lookup is not None:
-                    result = yield from self._look_up(lookup, filter.value, snapshot, state)
-                    if result is not None:
-                        return result
-            search = Search(core, snapshot, state, identity, request, controls)
-            return (yield from search.run())
+            lookup = self._lookup(state, identity, request, filter)
+            return None if lookup is None else self._look_up(lookup, filter.value, snapshot, state)
         finally:
             snapshot.close()
 
@@ -148,21 +150,21 @@ class Searcher:
 
     def _look_up(
         self, lookup: Lookup, value: bytes, snapshot: Snapshot, state: State
-    ) -> Generator[bytes, None, Result | None]:
-        """None, and nothing said yet, where so many entries are found that others need turns."""
+    ) -> tuple[list[bytes], Result] | None:
+        """None where so many entries are found that others need turns."""
         base = find(snapshot, lookup.base)
         names = state.names
         if base is None:
             raise no_such_object(snapshot, names, find_nearest(snapshot, lookup.base))
+        tails: list[bytes] = []
         try:
             term = lookup.prefix + keys.bounded(lookup.normalise(value))
         except ValueError:
-            return SUCCESS
+            return tails, SUCCESS
         found = snapshot.few_ids_or_none(term, _FEW)
         if found is None:
             return None
         scope = lookup.scope
-        sent = 0
         for entry in found:
             record = snapshot.entry(entry)
             assert record is not None
@@ -176,12 +178,11 @@ class Searcher:
                     continue
             elif base not in ancestors:
                 continue
-            if sent and sent == lookup.size_limit:
-                return Result(ResultCode.SIZE_LIMIT_EXCEEDED)
-            sent += 1
+            if tails and len(tails) == lookup.size_limit:
+                return tails, Result(ResultCode.SIZE_LIMIT_EXCEEDED)
             dn = records.rdn_of(record) + suffix
-            yield entry_tail(dn, lookup.projection.cut(names, snapshot, entry, record))
-        return SUCCESS
+            tails.append(entry_tail(dn, lookup.projection.cut(names, snapshot, entry, record)))
+        return tails, SUCCESS
 
 
 @frozen

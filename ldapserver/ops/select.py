@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ldapserver.aliases import find_base
 from ldapserver.core import Core
 from ldapserver.messages import (
     And,
@@ -19,6 +20,7 @@ from ldapserver.names import find, key_of
 from ldapserver.ops.bind import find_account
 from ldapserver.ops.search import Search
 from ldapserver.results import LDAPError, ResultCode
+from ldapserver.walk import walk
 from storage.keys import EntryId
 from storage.snapshot import Snapshot
 
@@ -32,6 +34,9 @@ def selected(
 
     Raises LDAPError NO_SUCH_OBJECT for an account that is not there.
     """
+    if selection.filter is None and selection.accounts is None and also is None:
+        names = core.state_in(snapshot).names
+        return walk(snapshot, find_base(core, snapshot, names, selection.base, follow=False))
     filters = tuple(part for part in (selection.filter, also) if part is not None)
     filter = filters[0] if len(filters) == 1 else And(filters) if filters else _EVERY
     head = SearchHead(selection.base, Scope.SUBTREE, Deref.NEVER, 0, 0, False)

@@ -367,38 +367,26 @@ class Tree:
         entry = self.entries[found]
         return b"alias" in values(entry, Described("objectClass", frozenset()))
 
-    def target(self, alias: Key, steps: int = 20) -> Key | None:
+    def target(self, alias: Key) -> Key | None:
         """Where an alias leads to in the end."""
         found = alias
-        while self.is_alias(found):
-            if steps <= 0:
-                return None
-            steps -= 1
-            (dn,) = values(self.entries[found], Described("aliasedObjectName", frozenset()))
-            next_found = self.resolve(key(dn.decode()), steps)
-            if next_found is None:
-                return None
-            found = next_found
-        return found
-
-    def resolve(self, dn: Key, steps: int = 20) -> Key | None:
-        """The entry of a name, with aliases followed on the way but not at its end."""
-        found: Key = ()
-        for rdn in reversed(dn):
-            if found and self.is_alias(found):
-                target = self.target(found, steps)
-                if target is None:
-                    return None
-                found = target
-            found = (rdn, *found)
+        for _ in range(21):
             if found not in self.entries:
                 return None
-        return found
+            if not self.is_alias(found):
+                return found
+            (dn,) = values(self.entries[found], Described("aliasedObjectName", frozenset()))
+            found = key(dn.decode())
+        return None
 
     def find_base(self, dn: Key) -> Key | None:
-        """With aliases followed (derefFindingBaseObj)."""
-        found = self.resolve(dn)
-        return self.target(found) if found else found
+        """With aliases followed on the way (derefFindingBaseObj)."""
+        found: Key | None = ()
+        for rdn in reversed(dn):
+            found = self.target((rdn, *(found or ())))
+            if found is None:
+                return None
+        return found
 
     def extent(self, base: Key, scope: Scope, deref: Deref) -> set[Key]:
         found = self.within(base, scope)

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import ldap3
+import pytest
 from attrs import frozen
+
+from cgnode.admin.main import main
 
 COMMAND = (sys.executable, "-P", "-m", "cgnode.main", "--role=directory")
 CGCTL = (sys.executable, "-P", "-m", "cgnode.admin.main")
@@ -80,8 +84,20 @@ def failed_start(*options: str, cwd: Path, **environ: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def cgctl(*arguments: str | Path, status: int = 0, stdin: str | None = None) -> str:
-    """What cgctl prints; on stderr where it fails."""
-    done = subprocess.run([*CGCTL, *arguments], capture_output=True, text=True, timeout=60, input=stdin)
+def cgctl(*arguments: str | Path, status: int = 0, stdin: str = "") -> str:
+    """What cgctl prints; on stderr where it fails.  Runs in this process, so not with --uri."""
+    out, err = TextIOWrapper(BytesIO()), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin.encode())))
+        found = main([str(argument) for argument in arguments])
+        out.flush()
+    assert found == status, err.getvalue()
+    out.seek(0)
+    return err.getvalue() if status else out.read()
+
+
+def cgctl_process(*arguments: str | Path, status: int = 0) -> str:
+    """The same in a process of its own, as cgctl with --uri needs."""
+    done = subprocess.run([*CGCTL, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == status, (done.stdout, done.stderr)
     return done.stderr if status else done.stdout

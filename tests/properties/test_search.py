@@ -1,0 +1,494 @@
+"""Planned searches find what a look at every entry finds: any filter, any scope, with and
+without indexes, in one go and in pages, whatever is written meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
+
+import pytest
+from attrs import evolve, frozen
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from ldapserver import indexing
+from ldapserver.identity import ANONYMOUS, Identity
+from ldapserver.messages import (
+    And,
+    Approx,
+    Deref,
+    Entry,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Result,
+    Scope,
+    SearchRequest,
+    Substrings,
+)
+from ldapserver.results import LDAPError, ResultCode
+from ldapserver.testing import EphemeralDirectory
+from ldapserver.testing.ephemeral import SETTINGS
+from tests.ldapserver.asking import ACCOUNT, Answer, ask, collect, cookie_of, paged, request
+from tests.ldapserver.reference import SCHEMA, Key, Matcher, Tree, key
+
+# --- trees -----------------------------------------------------------------------------
+
+TEXTS = (
+    "Alice Example",
+    "alice  EXAMPLE",
+    "ALICE",
+    "bob",
+    "Bob-Example",
+    "Straße",
+    "STRASSE",
+    "Älice",
+    "a+b, c",
+)
+CLOCK_START = 1_700_000_000_000_000
+
+
+@frozen
+class Node:
+    """``above`` chooses the parent, ``toward`` an alias's target, of what is there."""
+
+    above: int
+    kind: str
+    name: str
+    toward: int
+    more: dict[str, list[str]]
+
+
+Given = dict[str, list[str]]
+
+texts = st.lists(
+    st.sampled_from(TEXTS), min_size=1, max_size=2, unique_by=lambda text: text.casefold().split()[0]
+)
+mails = st.lists(
+    st.sampled_from(["alice@example.com", "ALICE@Example.Com", "bob@example.com", "b@x", "alice"]),
+    min_size=1,
+    max_size=2,
+    unique_by=str.lower,
+)
+attributes: st.SearchStrategy[Given] = st.fixed_dictionaries(
+    {},
+    optional={
+        "description": texts,
+        "cn;lang-de": texts,
+        "cn;lang-de;x-old": texts,
+        "nickName": texts,
+        "trueName": st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2, unique=True),
+        "mail": mails,
+        "telephoneNumber": st.sampled_from([["+1 555-1234"], ["15551234"], ["555 1234", "+15551234"]]),
+        "uidNumber": st.sampled_from([["0"], ["7"], ["10"], ["-3"], ["100"]]),
+        "grade": st.sampled_from([["a"], ["B"], ["b"], ["ba"], ["a a"]]),
+        "hostServer": st.sampled_from([["be1"], ["BE1"], ["be2"], ["be10"]]),
+        "oldHostServer": st.sampled_from([["be1"], ["be3"]]),
+    },
+)
+
+
+def nodes_of(*kinds: str) -> st.SearchStrategy[Node]:
+    return st.builds(
+        Node,
+        st.integers(0, 30),
+        st.sampled_from(kinds),
+        st.sampled_from(TEXTS),
+        st.integers(-1, 30),
+        attributes,
+    )
+
+
+plain_nodes = nodes_of(*["account"] * 4, "domain", "group")
+nodes = nodes_of(*["account"] * 4, "domain", "group", "alias", "alias")
+
+
+def rdn(kind: str, name: str, number: int) -> str:
+    value = f"{name} {number}".replace("+", "\\+").replace(",", "\\,")
+    return f"{'cn' if kind in ('domain', 'alias') else 'uid'}={value}"
+
+
+def given_of(node: Node, number: int, there: Sequence[str]) -> Given:
+    name = f"{node.name} {number}"
+    match node.kind:
+        case "account":
+            return {
+                "objectClass": [*ACCOUNT, "extensibleObject"],
+                "cn": [name],
+                "sn": [node.name],
+                **node.more,
+            }
+        case "domain":
+            return {"objectClass": ["CommuniGateDomain", "extensibleObject"], **node.more}
+        case "group":
+            member = [there[node.toward % len(there)]] if there else []
+            return {"objectClass": ["CommuniGateGroup", "extensibleObject"], "member": member, **node.more}
+        case _:
+            target = there[node.toward % len(there)] if there and node.toward >= 0 else "cn=nowhere"
+            return {"objectClass": ["alias", "extensibleObject"], "aliasedObjectName": [target]}
+
+
+def fill(directory: EphemeralDirectory, tree: Sequence[Node]) -> None:
+    """Parents first; nothing stands below an alias."""
+    directory.add("o=Example", {"objectClass": "organization", "o": "Example", "description": "alice"})
+    containers = ["", "o=Example"]
+    there = ["o=Example"]
+    for number, node in enumerate(tree):
+        above = containers[node.above % len(containers)]
+        dn = rdn(node.kind, node.name, number) + (f",{above}" if above else "")
+        directory.add(dn, {name: found for name, found in given_of(node, number, there).items() if found})
+        there.append(dn)
+        if node.kind != "alias":
+            containers.append(dn)
+
+
+INDEXES: Sequence[dict[str, Sequence[str]]] = (
+    {},
+    dict(indexing.DEFAULT),
+    {
+        "cn": ["sub"],
+        "sn": ["eq"],
+        "name": ["eq", "sub"],
+        "o": ["eq"],
+        "nickName": ["eq"],
+        "trueName": ["eq"],
+        "description": ["eq", "sub"],
+        "grade": ["eq"],
+        "uidNumber": ["eq"],
+        "telephoneNumber": ["eq", "sub"],
+        "hostServer": ["eq", "sub"],
+        "entryDN": ["eq"],
+        "member": ["eq"],
+    },
+)
+
+
+@contextmanager
+def directory_of(tree: Sequence[Node], indexes: dict[str, Sequence[str]]) -> Iterator[EphemeralDirectory]:
+    ticks = count(CLOCK_START, 700_000)
+    made = evolve(SETTINGS, schema=SCHEMA, indexes=indexes, clock=lambda: next(ticks))
+    with EphemeralDirectory(settings=made) as directory:
+        fill(directory, tree)
+        yield directory
+
+
+# --- requests --------------------------------------------------------------------------
+
+DESCRIPTIONS = (
+    *("cn", "CN;lang-de", "cn;lang-de;x-old", "cn;lang-fr", "commonName", "2.5.4.3", "name", "name;lang-de"),
+    *("sn", "nickName", "trueName", "uid", "mail", "description", "telephoneNumber", "objectClass"),
+    *("hostServer", "oldHostServer", "hostServer;x-a", "uidNumber", "grade", "member", "aliasedObjectName"),
+    *("entryDN", "entryUUID;x-a", "numSubordinates", "createTimestamp", "objectClass;x-a"),
+    *("nonsense", "cn;nonsense"),
+)
+VALUES = (
+    *TEXTS,
+    *("alice", "example", "Alice Example 3", "", "be1", "BE2", "be10", "alice@example.com", "15551234"),
+    *("0", "7", "10", "-3", "abc", "a", "b", "o=example", "nonsense", "20231114221320Z", "TRUE"),
+    *("top", "Person", "inetOrgPerson", "communigateaccount", "alias", "extensibleObject", "organization"),
+)
+PARTS = (
+    "ali",
+    "ALICE",
+    "ex",
+    "mple",
+    "b",
+    "be",
+    "1",
+    "straß",
+    "asse",
+    "e e",
+    "55",
+    "@",
+    "a+b, c",
+    "zzz",
+    "exa",
+)
+RULES = (
+    *("caseExactMatch", "caseIgnoreMatch", "caseIgnoreIA5Match", "integerMatch", "integerOrderingMatch"),
+    *("caseIgnoreSubstringsMatch", "nonsenseMatch"),
+)
+
+described = st.sampled_from(DESCRIPTIONS)
+valued = st.sampled_from(VALUES).map(str.encode)
+parts = st.sampled_from(PARTS).map(str.encode)
+# A rule of patterns wants one, others don't.
+extensible_values = {"caseIgnoreSubstringsMatch": st.tuples(parts, parts).map(b"*".join)}
+
+items: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(Equality, described, valued),
+    st.builds(Equality, st.just("objectClass"), st.sampled_from(VALUES[-7:]).map(str.encode)),
+    st.builds(Substrings, described, parts, st.lists(parts, max_size=1).map(tuple), st.none() | parts),
+    st.builds(Substrings, described, st.none(), st.lists(parts, max_size=2).map(tuple), parts),
+    st.builds(Substrings, described, st.none(), st.tuples(parts), st.none()),
+    st.builds(GreaterOrEqual, described, valued),
+    st.builds(LessOrEqual, described, valued),
+    st.builds(Present, described),
+    st.builds(Approx, described, valued),
+    st.sampled_from(RULES).flatmap(
+        lambda rule: st.builds(
+            partial(Extensible, rule),
+            st.none() | described,
+            extensible_values.get(rule, valued),
+            st.booleans(),
+        )
+    ),
+    st.builds(partial(Extensible, None), described, valued, st.booleans()),
+)
+filters: st.SearchStrategy[Filter] = st.recursive(
+    items,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda found: And(tuple(found))),
+        st.lists(inner, max_size=3).map(lambda found: Or(tuple(found))),
+        st.builds(Not, inner),
+    ),
+    max_leaves=5,
+)
+
+
+@frozen
+class Wish:
+    """``base`` chooses an entry, or nothing."""
+
+    filter: Filter
+    base: int
+    scope: Scope
+    deref: Deref
+
+
+wishes = st.builds(
+    Wish,
+    filters,
+    st.just(0) | st.integers(0, 30),
+    st.sampled_from([Scope.SUBTREE, Scope.SUBTREE, *Scope]),
+    st.sampled_from([Deref.NEVER, Deref.NEVER, *Deref]),
+)
+
+
+# --- what is expected ------------------------------------------------------------------
+
+
+@frozen
+class Expectation:
+    """All that is there, and what the client may see of it."""
+
+    tree: Tree
+    matcher: Matcher
+
+    def of(self, wanted: SearchRequest) -> set[Key] | None:
+        """None where there is no base."""
+        base: Key | None = key(wanted.head.base)
+        if wanted.head.deref in (Deref.FINDING, Deref.ALWAYS):
+            base = self.tree.find_base(base or ())
+        if base is None:
+            return None
+        extent = self.tree.extent(base, wanted.head.scope, wanted.head.deref)
+        return {
+            found for found in extent if self.matcher.matches(self.tree.entries[found], wanted.filter) is True
+        }
+
+
+def everything(directory: EphemeralDirectory) -> list[Entry]:
+    """Found without the filters, plans and orders that are tested."""
+    return list(ask(directory.local, request(attributes=("*", "+"))).entries)
+
+
+def expectation(directory: EphemeralDirectory, identity: Identity) -> Expectation:
+    view = directory.local.core.view(identity)
+
+    def readable(name: str) -> bool:
+        return view.readable(SCHEMA.description(name).type)
+
+    return Expectation(Tree(everything(directory)), Matcher(readable))
+
+
+def request_of(wish: Wish, bases: Sequence[str]) -> SearchRequest:
+    base = ["", *bases][wish.base % (len(bases) + 1)]
+    scope = Scope.SUBTREE if not base and wish.scope is Scope.BASE else wish.scope
+    return request(wish.filter, base, scope, deref=wish.deref)
+
+
+def keys_of(answer: Answer) -> list[Key]:
+    return [key(dn) for dn in answer.dns]
+
+
+def check(
+    directory: EphemeralDirectory, expected: Expectation, wanted: SearchRequest, identity: Identity
+) -> None:
+    right = expected.of(wanted)
+    if right is None:
+        with pytest.raises(LDAPError) as refused:
+            ask(directory.local, wanted, identity=identity)
+        assert refused.value.code in (ResultCode.ALIAS_PROBLEM, ResultCode.LOOP_DETECT)
+        return
+    answer = ask(directory.local, wanted, identity=identity)
+    assert answer.result.code is ResultCode.SUCCESS
+    found = keys_of(answer)
+    assert len(set(found)) == len(found), "twice"
+    assert set(found) == right
+    event("found something" if found else "found nothing")
+
+
+identities = st.sampled_from([False, False, True])
+
+
+def who(directory: EphemeralDirectory, anonymous: bool) -> Identity:
+    return ANONYMOUS if anonymous else directory.local.core.administrator
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(nodes, min_size=3, max_size=16),
+    st.sampled_from(INDEXES),
+    identities,
+    st.lists(wishes, min_size=5, max_size=25),
+)
+def test_searches_find_what_there_is(
+    tree: list[Node], indexes: dict[str, Sequence[str]], anonymous: bool, wanted: list[Wish]
+) -> None:
+    with directory_of(tree, indexes) as directory:
+        identity = who(directory, anonymous)
+        expected = expectation(directory, identity)
+        bases = [entry.dn for entry in expected.tree.entries.values()]
+        for wish in wanted:
+            check(directory, expected, request_of(wish, bases), identity)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(nodes, min_size=3, max_size=16),
+    st.sampled_from(INDEXES),
+    st.lists(wishes, min_size=1, max_size=6),
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+)
+def test_pages_are_the_same_in_pieces(
+    tree: list[Node], indexes: dict[str, Sequence[str]], wanted: list[Wish], sizes: list[int]
+) -> None:
+    with directory_of(tree, indexes) as directory:
+        expected = expectation(directory, directory.local.core.administrator)
+        bases = [entry.dn for entry in expected.tree.entries.values()]
+        for wish in wanted:
+            wanted_request = request_of(wish, bases)
+            right = expected.of(wanted_request)
+            if right is None:
+                continue
+            found: list[Key] = []
+            cookie = b""
+            for at in range(100):
+                size = sizes[at % len(sizes)]
+                answer = ask(directory.local, wanted_request, paged(size, cookie))
+                cookie = cookie_of(answer.result)
+                found += keys_of(answer)
+                assert len(answer.entries) == size or not cookie
+                if not cookie:
+                    break
+            assert len(set(found)) == len(found)
+            assert set(found) == right
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(plain_nodes, min_size=4, max_size=16),
+    st.sampled_from(INDEXES),
+    # What is deleted changes what is told of its parent.
+    wishes.filter(lambda wish: "Subordinates" not in repr(wish)),
+    st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_pages_go_on_where_their_last_entry_was_deleted(
+    tree: list[Node], indexes: dict[str, Sequence[str]], wish: Wish, sizes: list[int], whole: bool
+) -> None:
+    """``whole``: everything that was sent is deleted as far as that is possible."""
+    with directory_of(tree, indexes) as directory:
+        expected = expectation(directory, directory.local.core.administrator)
+        bases = [entry.dn for entry in expected.tree.entries.values()]
+        wanted = request_of(evolve(wish, deref=Deref.NEVER), bases)
+        right = expected.of(wanted)
+        found: list[Key] = []
+        cookie = b""
+        for at in range(100):
+            answer = ask(directory.local, wanted, paged(sizes[at % len(sizes)], cookie))
+            cookie = cookie_of(answer.result)
+            found += keys_of(answer)
+            if not cookie:
+                break
+            for dn in reversed(answer.dns if whole else answer.dns[-1:]):
+                if dn != wanted.head.base and directory.values(dn, "hasSubordinates") == ["FALSE"]:
+                    directory.delete(dn)
+        assert len(set(found)) == len(found)
+        assert set(found) == right
+
+
+def disturbed(
+    answers: Generator[bytes, None, Result], disturb: Callable[[], None]
+) -> Generator[bytes, None, Result]:
+    """The same answers, with something done after each."""
+    while True:
+        try:
+            yield next(answers)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        disturb()
+
+
+# --- one snapshot ----------------------------------------------------------------------
+
+Disturbance = Callable[[EphemeralDirectory, str], None]
+
+
+def _rename(directory: EphemeralDirectory, dn: str) -> None:
+    directory.rename(dn, "cn=moved away")
+
+
+def _modify(directory: EphemeralDirectory, dn: str) -> None:
+    directory.modify(dn, replace={"description": "alice was here", "hostServer": "be9"})
+
+
+def _add(directory: EphemeralDirectory, dn: str) -> None:
+    directory.add(f"cn=new,{dn}", {"objectClass": "CommuniGateDomain", "cn;lang-it": "alice"})
+
+
+disturbances: st.SearchStrategy[Disturbance] = st.sampled_from(
+    [_rename, _modify, _add, EphemeralDirectory.delete]
+)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(nodes, min_size=4, max_size=16),
+    st.sampled_from(INDEXES),
+    wishes,
+    st.lists(st.tuples(disturbances, st.integers(0, 30)), min_size=1, max_size=4),
+)
+def test_a_search_is_of_one_moment(
+    tree: list[Node],
+    indexes: dict[str, Sequence[str]],
+    wish: Wish,
+    disturbing: list[tuple[Disturbance, int]],
+) -> None:
+    with directory_of(tree, indexes) as directory:
+        expected = expectation(directory, directory.local.core.administrator)
+        bases = [entry.dn for entry in expected.tree.entries.values()]
+        wanted = evolve(request_of(wish, bases), attributes=("*", "+"))
+        right = expected.of(wanted)
+        if right is None:
+            return
+        answers = directory.local.search(directory.local.core.administrator, wanted, ())
+
+        def disturb() -> None:
+            for disturbance, at in disturbing:
+                with suppress(LDAPError):
+                    disturbance(directory, bases[at % len(bases)])
+
+        found = collect(disturbed(answers, disturb))
+        assert {key(entry.dn): entry for entry in found.entries} == {
+            dn: expected.tree.entries[dn] for dn in right
+        }
