@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from cgnode import __version__
 from cgnode.config import Config
 from cgnode.folder import STORE
 from ldapserver import indexing
@@ -39,6 +40,8 @@ def settings_of(config: Config, password: bytes | None) -> Settings:
         schema=schema,
         limits=config.ldap.limits,
         indexes=_indexes(config, schema),
+        version=__version__,
+        start_tls=config.ldap.tls is not None,
         notice=log.warning,
     )
     if config.ldap.map_size is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -78,11 +79,11 @@ class Known:
 class Plan:
     """What to do with records whose lines have the same names in the same order.
 
-    ``groups``: each attribute with the lines that have its values; ``descriptions``: all
-    attributes that the entry has; ``shape``: those that its record has.
+    ``groups``: each attribute, and what picks its values out of all the lines';
+    ``descriptions``: all attributes that the entry has; ``shape``: those that its record has.
     """
 
-    groups: tuple[tuple[Known, tuple[int, ...]], ...]
+    groups: tuple[tuple[Known, Callable[[tuple[bytes, ...]], tuple[bytes, ...]]], ...]
     descriptions: tuple[AttributeDescription, ...]
     shape: bytes
 
@@ -140,7 +141,7 @@ class Preparer:
         rdn_text, parent = split_first(record.dn)
         rdn = parse_rdn(rdn_text)
         lines = self._with_naming(record.attributes, rdn)
-        names = tuple([name for name, _ in lines])
+        names, column = zip(*lines, strict=True)
         plan = self._plans.get(names) or self._plan(names)
         past: dict[str, bytes] = {}
         hosts: dict[str, bytes] = {}
@@ -148,8 +149,8 @@ class Preparer:
         terms: list[Term] = []
         texts: list[Text] = []
         classes: tuple[bytes, ...] = ()
-        for known, places in plan.groups:
-            values = (lines[places[0]][1],) if len(places) == 1 else tuple([lines[at][1] for at in places])
+        for known, values_in in plan.groups:
+            values = values_in(column)
             if known.past:
                 past[known.name.decode()] = _past(known.description, values)
                 continue
@@ -227,7 +228,7 @@ class Preparer:
         stored = [known for known, _ in groups.values() if not known.past]
         numbers = [known.number for known in stored if not known.placed]
         plan = Plan(
-            tuple((known, tuple(places)) for known, places in groups.values()),
+            tuple((known, _picker(places)) for known, places in groups.values()),
             tuple(known.description for known in stored),
             records.pack_shape(numbers),
         )
@@ -279,6 +280,13 @@ class Preparer:
         if "modifyTimestamp" in past:
             return csns.following(csns.NO_CSN, _micros(past["modifyTimestamp"]))
         return self._csn
+
+
+def _picker(places: list[int]) -> Callable[[tuple[bytes, ...]], tuple[bytes, ...]]:
+    """Slices and itemgetters pick quicker than a loop does."""
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))
+    return itemgetter(*places)
 
 
 def _past(description: AttributeDescription, values: tuple[bytes, ...]) -> bytes:

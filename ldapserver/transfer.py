@@ -308,7 +308,7 @@ class _Importer:
         try:
             key = key_of(dn, self._core.schema)
         except LDAPError as error:
-            raise self._wrong(line, error.message) from error
+            raise self._wrong(line, f"{dn}: {error.message}") from error
         found = find(self._txn, key)
         if found is None:
             raise self._wrong(line, f"there is no entry {dn}; an entry comes after the one above it")

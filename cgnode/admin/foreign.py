@@ -181,7 +181,7 @@ async def run(
     tick: Callable[[int], object],
 ) -> BulkReport:
     """Raises LDAPError or RemoteError; what was changed by then is in ``progress``, and
-    with ``transaction`` nothing was."""
+    with ``transaction`` nothing was.  ``tick`` hears how many are done."""
     work = await _collect(directory, request, schema, progress)
     progress.to_change = len(work)
     if work and not request.dry_run:
@@ -318,7 +318,7 @@ async def _send(
                     waiting.stop()
                     raise LDAPError(error.code, f"{item.dn}: {error.message}", error.matched_dn) from None
                 progress.overtaken += 1
-            tick(1)
+            tick(progress.changed + progress.overtaken)
 
     senders: list[Any] = [Deferred.fromCoroutine(send()) for _ in range(WINDOW)]
     outcomes: list[tuple[bool, object]] = await DeferredList(senders, consumeErrors=True)

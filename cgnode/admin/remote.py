@@ -6,17 +6,18 @@ ordinary LDAP (``foreign``).  Runs a reactor of its own until it is done."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from cgnode.admin import foreign
-from cgnode.admin.command import AdminError, UsageError, progress_bar, told
+from cgnode.admin.command import AdminError, UsageError, count, progress_bar, told
 from cgnode.admin.target import Server
 from ldapserver.extended import decode_bulk_report, encode_bulk_request
 from ldapserver.messages import BulkReport, BulkRequest
-from ldapserver.net import remote
+from ldapserver.net.listen import Address, ListenError, TCPAddress, UnixAddress, parse_url
 from ldapserver.net.remote import RemoteDirectory, RemoteError
 from ldapserver.results import LDAPError
 from ldapserver.schema import standard_schema
@@ -24,10 +25,7 @@ from ldapserver.schema import standard_schema
 
 def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> BulkReport:
     """Raises AdminError, UsageError."""
-    try:
-        address = remote.Server.parse(server.url)
-    except ValueError as error:
-        raise UsageError(f"--uri: {error}") from None
+    address = _address(server.url)
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -51,8 +49,18 @@ def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> Bulk
     return outcome[0]
 
 
+def _address(url: str) -> Address:
+    try:
+        address = parse_url(url)
+    except ListenError as error:
+        raise UsageError(f"--uri: {error}") from None
+    if isinstance(address, TCPAddress) and not address.host:
+        raise UsageError(f"--uri: {url} names no host")
+    return address
+
+
 async def _bulk(
-    reactor: Any, server: Server, address: remote.Server, request: BulkRequest, use_transaction: bool
+    reactor: Any, server: Server, address: Address, request: BulkRequest, use_transaction: bool
 ) -> BulkReport:
     progress = foreign.Progress()
     try:
@@ -67,13 +75,13 @@ async def _bulk(
         raise AdminError(f"{told(error)}{_so_far(progress)}") from None
 
 
-async def _connect(reactor: Any, server: Server, address: remote.Server) -> RemoteDirectory:
+async def _connect(reactor: Any, server: Server, address: Address) -> RemoteDirectory:
     directory = await RemoteDirectory.connect(reactor, address, server.ca)
     if server.start_tls:
         await directory.start_tls()
     if server.dn is not None:
         await directory.bind(server.dn, server.password)
-    elif address.path is not None:
+    elif isinstance(address, UnixAddress):
         await directory.bind_external()
     return directory
 
@@ -90,9 +98,13 @@ async def _ask(
         return decode_bulk_report((await directory.ask(extended)).value)
     transaction = use_transaction and foreign.START_TRANSACTION in known
     with progress_bar("modify", None, "entries") as tick:
-        return await foreign.run(
+        report = await foreign.run(
             directory, request, standard_schema(), progress, transaction=transaction, tick=tick
         )
+    if progress.overtaken:
+        entries = count(progress.overtaken, "entry was", "entries were")
+        print(f"cgctl: {entries} changed by others meanwhile and left alone", file=sys.stderr)
+    return report
 
 
 def _so_far(progress: foreign.Progress) -> str:

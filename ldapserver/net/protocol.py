@@ -52,6 +52,9 @@ FLUSH: Final = 64 * 1024
 LINGER: Final = 5.0
 """Seconds that a client has to take our last words."""
 
+PARTING: Final = 1.0
+"""The same, when the whole server is to stop."""
+
 
 class LDAPConnection(Protocol):
     """One client; a streaming producer (IPushProducer) to its own transport.
@@ -410,7 +413,8 @@ class LDAPConnection(Protocol):
             transport.loseConnection()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._server.reactor.callLater(LINGER, transport.abortConnection)
+        linger = PARTING if self._leaving else LINGER
+        self._timer = self._server.reactor.callLater(linger, transport.abortConnection)
 
     def _stalled(self) -> None:
         """Searches hold a snapshot, which keeps the store from reusing its pages."""

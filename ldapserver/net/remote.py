@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, assert_never
 
-from attrs import frozen
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap.ldapclient import LDAPClient
+from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed
@@ -44,6 +43,7 @@ from ldapserver.messages import (
     SearchRequest,
     SimpleCredentials,
 )
+from ldapserver.net.listen import Address, TCPAddress, UnixAddress
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.wire.client import encode_request
 
@@ -60,28 +60,6 @@ ANY: Final = Present("objectClass")
 
 class RemoteError(Exception):
     """The directory could not be reached, or the connection broke."""
-
-
-@frozen
-class Server:
-    """A directory's address, from an LDAP URL (RFC 4516 section 2); ``path`` is a Unix
-    socket's."""
-
-    host: str
-    port: int
-    tls: bool
-    path: str | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> Server:
-        """Raises ValueError."""
-        parts = urlsplit(url)
-        if parts.scheme == "ldapi":
-            return cls("", 0, False, unquote(parts.netloc + parts.path))
-        if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError(f"{url!r} is not ldap://HOST:PORT, ldaps://HOST:PORT or ldapi:///PATH")
-        tls = parts.scheme == "ldaps"
-        return cls(parts.hostname, parts.port or (636 if tls else 389), tls)
 
 
 class _Client(LDAPClient):  # type: ignore[misc]
@@ -119,17 +97,21 @@ class RemoteDirectory:
 
     @classmethod
     async def connect(
-        cls, reactor: Any, server: Server, ca: bytes | None = None, silence: float = SILENCE
+        cls, reactor: Any, address: Address, ca: bytes | None = None, silence: float = SILENCE
     ) -> RemoteDirectory:
         """``ca`` is a PEM certificate to trust in place of the system's."""
-        trust = trust_root([Certificate.loadPEM(ca)]) if ca else None
-        tls = optionsForClientTLS(server.host, trust) if server.host else None
-        if server.path is not None:
-            endpoint: Any = UNIXClientEndpoint(reactor, server.path)
-        else:
-            endpoint = HostnameEndpoint(reactor, server.host, server.port)
-        if server.tls and tls is not None:
-            endpoint = wrapClientTLS(tls, endpoint)
+        tls = None
+        match address:
+            case UnixAddress(path):
+                endpoint: Any = UNIXClientEndpoint(reactor, path)
+            case TCPAddress(host, port, encrypted):
+                trust = trust_root([Certificate.loadPEM(ca)]) if ca else None
+                tls = optionsForClientTLS(host, trust)
+                endpoint = HostnameEndpoint(reactor, host, port)
+                if encrypted:
+                    endpoint = wrapClientTLS(tls, endpoint)
+            case _:
+                assert_never(address)
         try:
             client = await connectProtocol(endpoint, _Client())
         except ConnectError as error:
@@ -212,6 +194,10 @@ class RemoteDirectory:
         except ConnectionClosed as error:
             fault = self._client.fault
             raise RemoteError(f"{fault!r}" if fault else str(error)) from None
+        except TLSError as error:
+            # OpenSSL gives a list of (library, function, reason).
+            reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+            raise RemoteError(f"TLS: {', '.join(reasons) or 'failed'}") from None
         finally:
             if timeout.active():
                 timeout.cancel()

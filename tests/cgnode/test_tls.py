@@ -15,11 +15,12 @@ from cgnode.tls import server_context
 
 
 def make_pair(folder: Path, name: str) -> Tls:
-    """A self-signed certificate and its key as PEM files."""
+    """A host's self-signed certificate and its key as PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     builder = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
     certificate = builder.sign(key, hashes.SHA256())
     tls = Tls(folder / f"{name}.pem", folder / f"{name}.key")

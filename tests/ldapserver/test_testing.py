@@ -17,8 +17,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from ldapserver.ldif import LdifError
 from ldapserver.messages import Attribute, Entry, Result
 from ldapserver.results import LDAPError, ResultCode
-from ldapserver.testing import EphemeralDirectory
-from ldapserver.testing.trial import DirectoryTestCase
+from ldapserver.testing import DirectoryTestCase, EphemeralDirectory
 from tests.ldapserver.net.fake import Client, search
 
 LDIF = """\
@@ -263,6 +262,14 @@ def test_the_plugin_costs_nothing_until_it_is_used() -> None:
     assert found.stdout.strip() == "set()"
 
 
+def test_twisted_is_for_those_who_listen() -> None:
+    code = (
+        "import sys, ldapserver.testing as t; print('twisted' in sys.modules, t.DirectoryTestCase.__name__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "DirectoryTestCase"]
+
+
 def test_ready_at_once() -> None:
     best = 1.0
     for _ in range(5):
@@ -286,6 +293,8 @@ class UnderTrial(DirectoryTestCase):
         assert answer.code is ResultCode.NO_SUCH_OBJECT
         client.send(2, search(ALICE))
         assert (await client.answers(2))[1].answer == Result()
+        client.transport.loseConnection()
+        await client.lost
 
     def test_its_methods(self) -> None:
         self.directory.delete(ALICE)

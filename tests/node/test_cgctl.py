@@ -14,6 +14,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
+from tests.cgnode.test_tls import make_pair
 from tests.node.running import CGCTL, RunningNode, cgctl, cgctl_process, running_node
 
 ACCOUNT = """\
@@ -167,6 +168,26 @@ def test_nobody_may_rehost(node: RunningNode) -> None:
     error = cgctl_process("--uri", node.url, "rehost", "be3", "be5", status=1)
     assert error.startswith("cgctl: insufficient access rights")
     assert error.endswith("; nothing was changed\n")
+
+
+def test_at_a_distance_under_tls(tmp_path: Path) -> None:
+    tls, other = make_pair(tmp_path, "localhost"), make_pair(tmp_path, "other")
+    config = tmp_path / "site.toml"
+    config.write_text(
+        f'data = "data"\n[ldap]\nlisten = ["ldaps://127.0.0.1:0", "ldap://127.0.0.1:0"]\n'
+        f'[ldap.tls]\ncertificate = "{tls.certificate}"\nkey = "{tls.key}"\n'
+    )
+    with running_node(tmp_path / "data", "--config", str(config)) as node:
+        cgctl("--data", tmp_path / "data", "import", "-", stdin=LDIF)
+        secure, plain = (url.replace("127.0.0.1", "localhost") for url in node.greeting[1].split()[1:3])
+        login = ["-D", "cn=admin", "-y", str(tmp_path / "data" / "admin.secret")]
+        rehost = [*login, "rehost", "be3", "be5", "--dry-run"]
+        for target in (["--uri", secure], ["--uri", plain, "-Z"]):
+            trusted = cgctl_process(*target, "--ca", tls.certificate, *rehost)
+            assert trusted == "8 entries would be moved from be3 to be5\n"
+            for options in ([], ["--ca", str(other.certificate)]):
+                error = cgctl_process(*target, *options, *rehost, status=1)
+                assert error == f"cgctl: {target[1]}: TLS: certificate verify failed; nothing was changed\n"
 
 
 def test_it_finds_the_nodes_configuration(tmp_path: Path) -> None:

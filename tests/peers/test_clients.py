@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import ldap
 import ldap.modlist
@@ -23,9 +23,9 @@ from ldaptor.protocols.ldap.ldapclient import LDAPClient
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.task import deferLater
 
-from ldapserver.testing import EphemeralDirectory
-from ldapserver.testing.trial import DirectoryTestCase
+from ldapserver.testing import DirectoryTestCase, EphemeralDirectory
 from tests.peers.slapd import require
 
 PEOPLE = "ou=people,o=example"
@@ -317,6 +317,11 @@ class Ldaptor(DirectoryTestCase):
         await client.bind(self.directory.administrator_dn, self.directory.administrator_password)
         return client
 
+    async def leave(self, client: Any) -> None:
+        client.unbind()
+        while client.connected:
+            await deferLater(cast(Any, global_reactor), 0.002)
+
     async def test_search_and_write(self) -> None:
         client = await self.connect()
         found: list[Any] = []
@@ -340,10 +345,10 @@ class Ldaptor(DirectoryTestCase):
         answer = await client.send(pureldap.LDAPDelRequest(entry=ALICE))
         assert answer.resultCode == ldaperrors.Success.resultCode
         self.directory.assert_missing(ALICE)
-        client.unbind()
+        await self.leave(client)
 
     async def test_a_wrong_password(self) -> None:
         client = await self.connect()
         with pytest.raises(ldaperrors.LDAPInvalidCredentials):
             await client.bind(ALICE, "wrong")
-        client.unbind()
+        await self.leave(client)

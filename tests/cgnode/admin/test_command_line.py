@@ -26,8 +26,9 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*URI, "check"], "this works on a folder: name it with --data, not --uri"),
     (
         ["--uri", "http://x", *REHOST],
-        "--uri: 'http://x' is not ldap://HOST:PORT, ldaps://HOST:PORT or ldapi:///PATH",
+        "--uri: http://x: not an ldap://, ldaps:// or ldapi:// URL",
     ),
+    (["--uri", "ldap://:389", *REHOST], "--uri: ldap://:389 names no host"),
     ([*REHOST, "--accounts", "/none"], "cannot read /none: No such file or directory"),
     (["bulk-modify", "-"], "say which entries: --base, --domain, --filter or --accounts"),
     (["bulk-modify", "-", "--accounts", "-"], "FILE.ldif and --accounts cannot both be stdin"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from unittest.mock import patch
 
 import pytest
@@ -31,7 +30,7 @@ from ldapserver.results import LDAPError, ResultCode
 from ldapserver.testing import EphemeralDirectory
 from ldapserver.testing.ephemeral import SETTINGS
 from storage.changes import Kind
-from tests.ldapserver.asking import ACCOUNT, request
+from tests.ldapserver.asking import ACCOUNT
 from tests.ldapserver.ops.site import Clock, adding, change, deleting, incrementing, refused, replacing
 
 DOMAIN = "cn=example.com"
@@ -41,19 +40,16 @@ ACCOUNTS = Selection(filter=parse_filter("(objectClass=CommuniGateAccount)"))
 def fill(directory: EphemeralDirectory) -> None:
     """Accounts of several shapes; one is named by its description, one by two attributes."""
     directory.add(DOMAIN, {"objectClass": "CommuniGateDomain", "description": "the domain"})
-    for name, more in {
-        "a": {"description": "first", "hostServer": "be1"},
-        "b": {"description": ["first", "second"], "title": "Dr"},
-        "c": {"title": "Dr", "mail": "c@example.com", "hostServer": "be2"},
-        "d": {"description": "new", "title;lang-de": "Doktor"},
-    }.items():
-        directory.add(f"uid={name},{DOMAIN}", {**person(name), **more})
+    directory.add(f"uid=a,{DOMAIN}", person("a", description="first", hostServer="be1"))
+    directory.add(f"uid=b,{DOMAIN}", person("b", description=["first", "second"], title="Dr"))
+    directory.add(f"uid=c,{DOMAIN}", person("c", title="Dr", mail="c@example.com", hostServer="be2"))
+    directory.add(f"uid=d,{DOMAIN}", {**person("d", description="new"), "title;lang-de": "Doktor"})
     directory.add(f"description=first,{DOMAIN}", person("e"))
     directory.add(f"uid=f+title=Dr,{DOMAIN}", person("f"))
 
 
-def person(name: str) -> dict[str, str | list[str]]:
-    return {"objectClass": list(ACCOUNT), "uid": name, "cn": name.title(), "sn": "Example"}
+def person(name: str, **more: str | list[str]) -> dict[str, str | list[str]]:
+    return {"objectClass": list(ACCOUNT), "uid": name, "cn": name.title(), "sn": "Example", **more}
 
 
 def made(settings: Settings = SETTINGS) -> EphemeralDirectory:
@@ -188,7 +184,7 @@ def test_an_attribute_that_an_entry_is_named_by(directory: EphemeralDirectory) -
 
 
 def test_the_change_table_has_one_change(directory: EphemeralDirectory) -> None:
-    report = run(directory, replacing("title", "x"), selection=Selection(filter=parse_filter("(title=*)")))
+    report = run(directory, replacing("l", "x"), selection=Selection(filter=parse_filter("(title=*)")))
     with directory.local.core.store.snapshot() as snapshot:
         last = list(snapshot.changes())[-1]
     assert (last.kind, len(last.subjects)) == (Kind.MODIFY, report.changed)
@@ -204,22 +200,22 @@ def test_passwords_are_hashed(directory: EphemeralDirectory) -> None:
 
 def test_it_is_an_extended_operation_too(directory: EphemeralDirectory) -> None:
     core = directory.local.core
-    wanted = encode_bulk_request(BulkModify(ACCOUNTS, (replacing("title", "x"),)))
+    wanted = encode_bulk_request(BulkModify(ACCOUNTS, (replacing("l", "x"),)))
     answer = directory.local.extended(core.administrator, wanted, (), Peer("test"))
     assert not isinstance(answer, Result)
     result = answer.result()
     assert result.code is ResultCode.SUCCESS
     report = decode_bulk_report(result.value)
-    assert (report.matched, report.changed) == (6, 5 + 1)
+    assert (report.matched, report.changed) == (6, 6)
 
 
 # --- what it refuses -------------------------------------------------------------------
 
 
 def test_it_is_the_administrators(directory: EphemeralDirectory) -> None:
-    for change in (replacing("title", "x"), replacing("userPassword", "x")):
+    for wanted in (replacing("title", "x"), replacing("userPassword", "x")):
         with refused(ResultCode.INSUFFICIENT_ACCESS_RIGHTS):
-            directory.local.bulk(ANONYMOUS, BulkModify(ACCOUNTS, (change,))).result()
+            directory.local.bulk(ANONYMOUS, BulkModify(ACCOUNTS, (wanted,))).result()
 
 
 @pytest.mark.parametrize(
@@ -270,10 +266,10 @@ def test_others_writes_survive_it(directory: EphemeralDirectory) -> None:
 
 # --- the quick way and the ordinary one ------------------------------------------------
 
-names = st.sampled_from(
-    ["description", "title", "title;lang-de", "employeeType", "employeeNumber", "l", "sn"]
+names = st.sampled_from(["description", "title", "title;lang-de", "employeeType", "l", "sn"])
+values = st.lists(
+    st.sampled_from(["first", "FIRST", "second", "Dr", "x" * 200, "ü"]), max_size=2, unique_by=str.lower
 )
-values = st.lists(st.sampled_from(["first", "FIRST", "second", "Dr", "x" * 200, "ü"]), max_size=2)
 changes = st.lists(
     st.builds(lambda name, found: change(ModifyOp.REPLACE, name, *found), names, values),
     min_size=1,
@@ -293,14 +289,7 @@ def outcome(
             selection = Selection(filter=parse_filter(filter))
             reports.append(run(directory, *wanted, selection=selection))
         except LDAPError as error:
-            reports.append((error.code, error.message.partition(": ")[0]))
-    answers = directory.local.search(
-        directory.local.core.administrator,
-        request(attributes=("*", "entryCSN", "modifyTimestamp", "modifiersName")),
-        (),
-    )
-    with closing(answers):
-        assert any(answers)
+            reports.append(error.code)
     return reports, [
         evolve(entry, attributes=tuple(item for item in entry.attributes if item.type != "entryUUID"))
         for entry in everything(directory)
