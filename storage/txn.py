@@ -48,6 +48,7 @@ class WriteTransaction(Snapshot):
         self.micros = micros
         self.writes = 0
         self._last_csn: Csn | None = None
+        self._described: dict[str, int] | None = None
 
     # --- entries -----------------------------------------------------------------
 
@@ -160,13 +161,15 @@ class WriteTransaction(Snapshot):
 
     def describe(self, text: str) -> int:
         """The number of an attribute description, given out at its first use."""
-        for number, known in self.description_rows():
-            if known == text:
-                return number
-        self.writes += 1
-        key = self._next("last-description", 2)
-        self._put(key, text.encode(), db=self._tables.descriptions)
-        return int.from_bytes(key, "big")
+        if self._described is None:
+            self._described = {known: number for number, known in self.description_rows()}
+        number = self._described.get(text)
+        if number is None:
+            self.writes += 1
+            key = self._next("last-description", 2)
+            self._put(key, text.encode(), db=self._tables.descriptions)
+            number = self._described[text] = int.from_bytes(key, "big")
+        return number
 
     def next_csn(self) -> Csn:
         """A CSN after all that were given out."""

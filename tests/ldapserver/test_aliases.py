@@ -1,5 +1,4 @@
-"""Aliases: followed to find the base, in searching, both, or neither; compared with slapd
-where it and the RFCs agree."""
+"""Aliases: followed to find the base, in searching, both, or neither."""
 
 from __future__ import annotations
 
@@ -93,11 +92,6 @@ dn: cn=root,{0}
 objectClass: alias
 objectClass: extensibleObject
 aliasedObjectName:
-
-dn: cn=strange,{0}
-objectClass: alias
-objectClass: extensibleObject
-aliasedObjectName: nonsense=1
 """
 
 
@@ -180,12 +174,12 @@ def test_circles_and_dangling_ends(directory: EphemeralDirectory) -> None:
     for name in ("a", "b", "self"):
         with refused(ResultCode.LOOP_DETECT, matched_dn=f"cn={name},{Y}"):
             found(directory, base=f"cn={name},{Y}", deref=Deref.FINDING)
-    for name in ("below", "dangling", "root", "strange"):
+    for name in ("below", "dangling", "root"):
         with refused(ResultCode.ALIAS_PROBLEM, matched_dn=f"cn={name},{Y}"):
             found(directory, base=f"cn={name},{Y}", deref=Deref.ALWAYS)
 
 
-def test_a_long_chain(directory: EphemeralDirectory) -> None:
+def test_a_long_chain() -> None:
     with EphemeralDirectory({"cn=0": {"objectClass": "CommuniGateDomain"}}) as other:
         for number in range(1, 22):
             other.add(
