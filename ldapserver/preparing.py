@@ -9,9 +9,9 @@ creators, entryCSN) is kept; what the directory computes is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from attrs import Factory, define, frozen
@@ -32,6 +32,10 @@ from storage import keys, records
 from storage.csn import Csn
 from storage.keys import NO_PLACEMENT, ROOT, Term
 from storage.loader import Text
+
+
+class Unnumbered(Exception):
+    """An attribute description that the store meets for the first time."""
 
 
 class Prepared(NamedTuple):
@@ -75,6 +79,10 @@ class Known:
     parts: dict[tuple[bytes, ...], Part] = Factory(dict)
 
 
+# Picks an attribute's lines out of all lines: values of a record, or columns of a block.
+Picker: TypeAlias = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+
 @frozen(eq=False)
 class Plan:
     """What to do with records whose lines have the same names in the same order.
@@ -83,7 +91,7 @@ class Plan:
     ``descriptions``: all attributes that the entry has; ``shape``: those that its record has.
     """
 
-    groups: tuple[tuple[Known, Callable[[tuple[bytes, ...]], tuple[bytes, ...]]], ...]
+    groups: tuple[tuple[Known, Picker], ...]
     descriptions: tuple[AttributeDescription, ...]
     shape: bytes
 
@@ -103,7 +111,7 @@ _PLAIN_RDN = re.compile(r"[A-Za-z][A-Za-z0-9-]*=[A-Za-z0-9._@-]+")
 class Preparer:
     """Prepares records for one store.
 
-    ``number_of`` gives a description's number; ``csn`` and ``creator`` are the import's
+    ``number_of`` gives a description's number, or raises Unnumbered; ``csn`` and ``creator`` are the import's
     own; ``uuids`` makes new entryUUIDs.
     """
 
@@ -142,7 +150,7 @@ class Preparer:
         rdn = parse_rdn(rdn_text)
         lines = self._with_naming(record.attributes, rdn)
         names, column = zip(*lines, strict=True)
-        plan = self._plans.get(names) or self._plan(names)
+        plan = self.plan_of(names)
         past: dict[str, bytes] = {}
         hosts: dict[str, bytes] = {}
         encoded: list[bytes] = []
@@ -154,7 +162,7 @@ class Preparer:
             if known.past:
                 past[known.name.decode()] = _past(known.description, values)
                 continue
-            part = known.parts.get(values) or self._part(known, values)
+            part = self.part_of(known, values)
             if known.placed:
                 hosts[known.name.decode()] = values[0]
                 continue
@@ -163,7 +171,7 @@ class Preparer:
             encoded.append(part.encoded)
             terms += part.terms
             texts += part.texts
-        check_shape(self._schema, classes, plan.descriptions)
+        self.check_shape(classes, plan)
         uuid = self._uuid(past)
         terms.append(self._uuid_prefix + uuid)
         return Prepared(
@@ -176,6 +184,41 @@ class Preparer:
             terms,
             texts,
         )
+
+    # --- what ``columns`` asks for, too ------------------------------------------------
+
+    @property
+    def stamp(self) -> tuple[int, Csn, bytes]:
+        """When and by whom entries without a past were made."""
+        return self._created, self._csn, self._creator
+
+    @property
+    def uuid_prefix(self) -> bytes:
+        return self._uuid_prefix
+
+    def new_uuid(self) -> bytes:
+        return self._uuids()
+
+    def plan_of(self, names: tuple[bytes, ...]) -> Plan:
+        return self._plans.get(names) or self._plan(names)
+
+    def part_of(self, known: Known, values: tuple[bytes, ...]) -> Part:
+        return known.parts.get(values) or self._part(known, values)
+
+    def check_shape(self, classes: tuple[bytes, ...], plan: Plan) -> None:
+        check_shape(self._schema, classes, plan.descriptions)
+
+    def rows_of(self, known: Known, values: Sequence[bytes]) -> tuple[list[Term], list[Text]]:
+        return self._indexes.rows_of_values(known.description, values) if known.indexed else _NO_ROWS
+
+    def hashed(self, values: Sequence[bytes]) -> list[bytes]:
+        return list(map(_hashed, values))
+
+    def naming(self, spelled: bytes) -> tuple[bytes, Callable[[bytes], bytes]] | None:
+        """What begins a normalised RDN of this attribute, and the values' normal form; None
+        where it can't name entries."""
+        known = self._known.get(spelled) or self._learn(spelled)
+        return self._schema.naming(spelled.decode()) if known.names else None
 
     def _part(self, known: Known, values: tuple[bytes, ...]) -> Part:
         """Raises LDAPError, or ValueError for what a matching rule can't compare."""
@@ -190,8 +233,7 @@ class Preparer:
             )
         if known.password:  # each gets a salt of its own
             return Part(partial_attribute(known.name, tuple(map(_hashed, values))), *_NO_ROWS)
-        rows = self._indexes.rows_of_values(description, values) if known.indexed else _NO_ROWS
-        part = Part(partial_attribute(known.name, values), *rows)
+        part = Part(partial_attribute(known.name, values), *self.rows_of(known, values))
         if len(known.parts) < _PARTS_KEPT:
             known.parts[values] = part
         return part
@@ -282,7 +324,7 @@ class Preparer:
         return self._csn
 
 
-def _picker(places: list[int]) -> Callable[[tuple[bytes, ...]], tuple[bytes, ...]]:
+def _picker(places: list[int]) -> Picker:
     """Slices and itemgetters pick quicker than a loop does."""
     if len(places) == 1:
         return itemgetter(slice(places[0], places[0] + 1))

@@ -13,8 +13,8 @@ from typing import Final
 from attrs import field, frozen
 
 from ldapserver.core import Core
-from ldapserver.extended import START_TLS
 from ldapserver.dn import Key
+from ldapserver.extended import START_TLS
 from ldapserver.ops.controls import SUPPORTED as CONTROLS
 from ldapserver.ops.extended import SUPPORTED as EXTENSIONS
 from ldapserver.ops.sasl import MECHANISMS

@@ -14,13 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import chain, repeat
 from multiprocessing import get_context
 from multiprocessing.pool import AsyncResult, Pool
+from operator import add
 from typing import BinaryIO, TypeAlias, cast
 
 from attrs import frozen
 
+from ldapserver import columns
+from ldapserver.columns import Columns
 from ldapserver.controls import MANAGE_DSA_IT
 from ldapserver.core import Core
 from ldapserver.ldif import (
@@ -41,14 +44,14 @@ from ldapserver.names import find, key_of
 from ldapserver.ops.hosts import host
 from ldapserver.ops.prepare import needs_preparing, prepare
 from ldapserver.ops.target import SUBSCHEMA_KEY
-from ldapserver.preparing import Prepared, Preparer
+from ldapserver.preparing import Prepared, Preparer, Unnumbered
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.schema import AttributeDescription
 from ldapserver.wire.client import decode_entry
 from storage.changes import Kind
 from storage.errors import Conflict
 from storage.keys import NO_PLACEMENT, ROOT, EntryId, PlacementId, Term
-from storage.loader import Loader, Text
+from storage.loader import Loader, NameTaken, Text
 from storage.txn import WriteTransaction
 
 Progress: TypeAlias = Callable[[int], None]
@@ -110,19 +113,16 @@ def _uncollected() -> Iterator[None]:
 
 # --- reading ---------------------------------------------------------------------------
 
-# What a block holds: octets read so far, and its records, prepared where that was possible.
-Item: TypeAlias = tuple[int, list["Prepared | Record"]]
-
-
-class _Unnumbered(Exception):
-    """An attribute description that the store meets for the first time."""
+# What a block holds: its records, prepared where that was possible; and octets read so far.
+Block: TypeAlias = "list[Prepared | Record] | Columns"
+Item: TypeAlias = tuple[int, Block]
 
 
 def _committed(core: Core) -> Callable[[AttributeDescription], int]:
     def number_of(description: AttributeDescription) -> int:
         found = core.catalogue.known_number(description)
         if found is None:
-            raise _Unnumbered
+            raise Unnumbered
         return found
 
     return number_of
@@ -135,14 +135,17 @@ class _BlockReader:
         self._preparer = preparer
         self._name = name
 
-    def read(self, line: int, block: bytes) -> list[Prepared | Record]:
+    def read(self, line: int, block: bytes) -> Block:
+        alike = columns.prepare(self._preparer, line, block)
+        if alike is not None:
+            return alike
         items: list[Prepared | Record] = []
         for record in parse_block(block, line, self._name):
             if isinstance(record, AddRecord) and not record.controls:
                 try:
                     items.append(self._preparer.prepare(record, self._name))
                     continue
-                except _Unnumbered:
+                except Unnumbered:
                     pass
             items.append(record)
         return items
@@ -201,12 +204,17 @@ def _become_worker(reader: _BlockReader) -> None:
 def _read_in_worker(line: int, block: bytes) -> bytes:
     """marshal is several times as fast as pickle; what it does not know goes by pickle inside."""
     items = _worker.read(line, block)
+    if isinstance(items, Columns):
+        return marshal.dumps(tuple(items))
     plain = [tuple(item) if isinstance(item, Prepared) else pickle.dumps(item) for item in items]
     return marshal.dumps(plain)
 
 
-def _unpack(packed: bytes) -> list[Prepared | Record]:
-    return [pickle.loads(item) if type(item) is bytes else item for item in marshal.loads(packed)]
+def _unpack(packed: bytes) -> Block:
+    items = marshal.loads(packed)
+    if isinstance(items, tuple):
+        return Columns(*items)
+    return [pickle.loads(item) if type(item) is bytes else item for item in items]
 
 
 class Counted:
@@ -243,8 +251,11 @@ class _Importer:
         self._changed = 0
         self._late: Preparer | None = None
 
-    def take(self, items: Iterable[Prepared | Record]) -> None:
-        for item in items:
+    def take(self, block: Block) -> None:
+        if isinstance(block, Columns):
+            self._add_columns(block)
+            return
+        for item in block:
             if isinstance(item, tuple):
                 self._add(*item)
             elif isinstance(item, AddRecord):
@@ -286,6 +297,27 @@ class _Importer:
         self._added.append(entry)
         if record[20:36] > self._latest:
             self._latest = record[20:36]
+
+    def _add_columns(self, block: Columns) -> None:
+        line_of = range(block.line, block.line + block.lines * len(block.rdns), block.lines)
+        parents = self._parents
+        for at, dn in enumerate(block.parents):
+            if dn not in parents:
+                parents[dn] = self._find_parent(dn, line_of[at])
+        above = list(map(parents.__getitem__, block.parents))
+        hosts, old_hosts = block.hosts or repeat(None), block.old_hosts or repeat(None)
+        where = list(zip(above, hosts, old_hosts, strict=False))
+        for at, key in enumerate(where):
+            if key not in self._placements:
+                self._place(key, line_of[at])
+        placements = map(self._placements.__getitem__, where)
+        places = list(map(add, above, placements))
+        try:
+            self._added += self._loader.add_columns(block.rdns, places, block.tails, block.terms, block.texts)
+        except NameTaken as error:
+            at = error.position
+            name = f"{block.rdns[at].decode(errors='replace')},{block.parents[at]}"
+            raise self._wrong(line_of[at], f"{name} is there already") from None
 
     def _check_controls(self, record: AddRecord) -> None:
         for control in record.controls:

@@ -7,9 +7,10 @@ reads the entries, and at the end.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
 from itertools import repeat
+from operator import add
 from typing import TypeAlias
 
 from storage import keys, postings
@@ -55,6 +56,34 @@ class IndexRows:
         if self._waiting >= _ENTRIES:
             self._flush_terms()
 
+    def add_columns(
+        self,
+        first: int,
+        entries: Sequence[EntryId],
+        terms: Sequence[Sequence[Term]],
+        texts: Sequence[tuple[bytes, Sequence[bytes]]],
+    ) -> None:
+        """``add`` for entries numbered from ``first``, each column in their order."""
+        lists_of = self._terms.__getitem__
+        for column in terms:
+            deque(map(list.append, map(lists_of, column), entries), maxlen=0)
+        at = 0
+        while at < len(entries):
+            number = first + at
+            if number >> postings.BITS != self._chunk:
+                self._flush_grams()
+                self._chunk = number >> postings.BITS
+            place = number & (postings.SIZE - 1)
+            count = min(len(entries) - at, postings.SIZE - place)
+            for prefix, text in texts:
+                places_of = self._texts[prefix].__getitem__
+                places = range(place, place + count)
+                deque(map(list.append, map(places_of, text[at : at + count]), places), maxlen=0)
+            at += count
+        self._waiting += len(entries)
+        if self._waiting >= _ENTRIES:
+            self._flush_terms()
+
     def flush(self) -> None:
         self._flush_terms()
         self._flush_grams()
@@ -92,6 +121,14 @@ class IndexRows:
         return key, posting
 
 
+class NameTaken(Conflict):
+    """The name at ``position`` of those that were to be added."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__("a name is taken")
+        self.position = position
+
+
 class Loader:
     def __init__(self, txn: WriteTransaction) -> None:
         self._txn = txn
@@ -121,6 +158,43 @@ class Loader:
         if len(self._records) >= _RECORDS:
             self._flush_records()
         return entry
+
+    def add_columns(
+        self,
+        rdns: Sequence[bytes],
+        places: Sequence[bytes],
+        tails: Sequence[bytes],
+        terms: Sequence[Sequence[Term]],
+        texts: Sequence[tuple[bytes, Sequence[bytes]]],
+    ) -> list[EntryId]:
+        """``add`` for many: ``places`` are parents and placements, ``tails`` what follows
+        them in the records.  Raises NameTaken."""
+        self._txn.writes += 1
+        first = self._next
+        entries = [number.to_bytes(8, "big") for number in range(first, first + len(rdns))]
+        parents = [place[:8] for place in places]
+        names = list(map(add, parents, map(keys.bounded, rdns)))
+        with self._raw.cursor(self._tables.tree) as cursor:
+            _, added = cursor.putmulti(zip(names, entries, strict=True), overwrite=False)
+        if added < len(names):
+            raise NameTaken(self._first_taken(names, entries))
+        self._next = first + len(rdns)
+        for parent, count in Counter(parents).items():
+            self._children[parent] += count
+        self._records += zip(entries, map(add, places, tails), strict=True)
+        for place, entry in zip(places, entries, strict=True):
+            if (placement := place[8:]) != NO_PLACEMENT:
+                self._members[placement].append(entry)
+        self._rows.add_columns(first, entries, terms, texts)
+        if len(self._records) >= _RECORDS:
+            self._flush_records()
+        return entries
+
+    def _first_taken(self, names: Sequence[bytes], entries: Sequence[EntryId]) -> int:
+        for position, (name, entry) in enumerate(zip(names, entries, strict=True)):
+            if self._raw.get(name, None, self._tables.tree) != entry:
+                return position
+        raise AssertionError("a name was taken, and is not")
 
     def flush(self) -> None:
         self._flush_records()

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import add
 from struct import Struct
 
 from attrs import field, frozen
@@ -100,6 +101,47 @@ def assemble(
             *attributes,
         )
     )
+
+
+_TAIL = Struct(">Q16s16sHHHH")
+
+
+def assemble_tails(
+    stamp: tuple[int, Csn, bytes],
+    uuids: Sequence[bytes],
+    rdns: Sequence[bytes],
+    shape: bytes,
+    columns: Sequence[Sequence[bytes]],
+) -> list[bytes]:
+    """Many records of one shape, each without parent and placement, which come first.
+
+    ``stamp``: created, CSN, and who is creator and modifier; ``columns``: for each
+    attribute the BER of all entries'.
+    """
+    created, csn, creator = stamp
+    count = len(columns)
+    if max(map(len, rdns), default=0) > 0xFFFF or len(creator) > 0xFFFF:
+        raise OverflowError("a name longer than 65,535 octets")
+    ends: list[Sequence[int]] = []
+    for column in columns:
+        sizes = list(map(len, column))
+        ends.append(list(map(add, ends[-1], sizes)) if ends else sizes)
+    if ends and max(ends[-1], default=0) > 0x7FFFFFFF:
+        raise OverflowError("an entry larger than 2 GiB")
+    size = len(creator)
+    heads = map(
+        _TAIL.pack,
+        repeat(created),
+        repeat(csn),
+        uuids,
+        map(len, rdns),
+        repeat(size),
+        repeat(size),
+        repeat(count),
+    )
+    tables = map(_ends_of(count).pack, *ends)
+    fixed = repeat(creator)
+    return list(map(b"".join, zip(heads, repeat(shape), tables, rdns, fixed, fixed, *columns)))
 
 
 def unpack(data: bytes) -> Record:

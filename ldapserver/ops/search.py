@@ -53,7 +53,7 @@ _WORTH_A_NOTICE = 1_000
 # Comparisons with an entry that count for as much as an ordinary look at one.
 _HEAVY = 50
 # Entries that a look-up sends in one go.
-_FEW = 100
+_FEW = 16
 _PREPARED_KEPT = 10_000
 
 

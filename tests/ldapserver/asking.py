@@ -64,8 +64,20 @@ def ask(
     *controls: Control,
     identity: Identity | None = None,
 ) -> Answer:
-    """As the administrator unless told otherwise; raises LDAPError."""
-    return collect(directory.search(identity or directory.core.administrator, wanted, controls))
+    """As the administrator unless told otherwise; raises LDAPError.
+
+    What can be looked up at once must come out the same.
+    """
+    who = identity or directory.core.administrator
+    answer = collect(directory.search(who, wanted, controls))
+    found = None if controls else directory.look_up(who, wanted)
+    if found is not None:
+        tails, result = found
+        assert {entry.dn: entry for entry in map(decode_entry, tails)} == {
+            entry.dn: entry for entry in answer.entries
+        }
+        assert result == answer.result
+    return answer
 
 
 def paged(size: int, cookie: bytes = b"") -> Control:

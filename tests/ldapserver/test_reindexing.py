@@ -15,8 +15,8 @@ from ldapserver.messages import Filter, Rehost
 from ldapserver.testing import EphemeralDirectory
 from ldapserver.testing.ephemeral import SETTINGS
 from tests.ldapserver.asking import ask, request
-from tests.properties.test_search import filters
 from tests.properties.trees import INDEXES, Node, directory_of, nodes
+from tests.properties.wanted import filters
 
 Indexes = dict[str, Sequence[str]]
 

@@ -5,110 +5,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from functools import partial
 
 import pytest
 from attrs import evolve, frozen
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from ldapserver import indexing
 from ldapserver.identity import ANONYMOUS, Identity
 from ldapserver.messages import (
-    And,
-    Approx,
     Deref,
     Entry,
-    Equality,
-    Extensible,
     Filter,
-    GreaterOrEqual,
-    LessOrEqual,
     Not,
-    Or,
-    Present,
     Result,
     Scope,
     SearchRequest,
-    Substrings,
 )
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.testing import EphemeralDirectory
 from tests.ldapserver.asking import Answer, ask, collect, cookie_of, paged, request
 from tests.ldapserver.reference import SCHEMA, Key, Matcher, Tree, key
-from tests.properties.trees import INDEXES, TEXTS, Node, directory_of, nodes, plain_nodes
+from tests.properties.trees import INDEXES, Node, directory_of, fixed_tree, nodes, plain_nodes
+from tests.properties.wanted import every_item, filters
 
 # --- requests --------------------------------------------------------------------------
-
-DESCRIPTIONS = (
-    *("cn", "CN;lang-de", "cn;lang-de;x-old", "cn;lang-fr", "commonName", "2.5.4.3", "name", "name;lang-de"),
-    *("sn", "nickName", "trueName", "uid", "mail", "description", "telephoneNumber", "objectClass"),
-    *("hostServer", "oldHostServer", "hostServer;x-a", "uidNumber", "grade", "member", "aliasedObjectName"),
-    *("entryDN", "entryUUID;x-a", "numSubordinates", "createTimestamp", "objectClass;x-a"),
-    *("nonsense", "cn;nonsense"),
-)
-VALUES = (
-    *TEXTS,
-    *("alice", "example", "Alice Example 3", "", "be1", "BE2", "be10", "alice@example.com", "15551234"),
-    *("0", "7", "10", "-3", "abc", "a", "b", "o=example", "nonsense", "20231114221320Z", "TRUE"),
-    *("top", "Person", "inetOrgPerson", "communigateaccount", "alias", "extensibleObject", "organization"),
-)
-PARTS = (
-    "ali",
-    "ALICE",
-    "ex",
-    "mple",
-    "b",
-    "be",
-    "1",
-    "straß",
-    "asse",
-    "e e",
-    "55",
-    "@",
-    "a+b, c",
-    "zzz",
-    "exa",
-)
-RULES = (
-    *("caseExactMatch", "caseIgnoreMatch", "caseIgnoreIA5Match", "integerMatch", "integerOrderingMatch"),
-    *("caseIgnoreSubstringsMatch", "nonsenseMatch"),
-)
-
-described = st.sampled_from(DESCRIPTIONS)
-valued = st.sampled_from(VALUES).map(str.encode)
-parts = st.sampled_from(PARTS).map(str.encode)
-# A rule of patterns wants one, others don't.
-extensible_values = {"caseIgnoreSubstringsMatch": st.tuples(parts, parts).map(b"*".join)}
-
-items: st.SearchStrategy[Filter] = st.one_of(
-    st.builds(Equality, described, valued),
-    st.builds(Equality, st.just("objectClass"), st.sampled_from(VALUES[-7:]).map(str.encode)),
-    st.builds(Substrings, described, parts, st.lists(parts, max_size=1).map(tuple), st.none() | parts),
-    st.builds(Substrings, described, st.none(), st.lists(parts, max_size=2).map(tuple), parts),
-    st.builds(Substrings, described, st.none(), st.tuples(parts), st.none()),
-    st.builds(GreaterOrEqual, described, valued),
-    st.builds(LessOrEqual, described, valued),
-    st.builds(Present, described),
-    st.builds(Approx, described, valued),
-    st.sampled_from(RULES).flatmap(
-        lambda rule: st.builds(
-            partial(Extensible, rule),
-            st.none() | described,
-            extensible_values.get(rule, valued),
-            st.booleans(),
-        )
-    ),
-    st.builds(partial(Extensible, None), described, valued, st.booleans()),
-)
-filters: st.SearchStrategy[Filter] = st.recursive(
-    items,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(lambda found: And(tuple(found))),
-        st.lists(inner, max_size=3).map(lambda found: Or(tuple(found))),
-        st.builds(Not, inner),
-    ),
-    max_leaves=5,
-)
 
 
 @frozen
@@ -199,6 +120,36 @@ identities = st.sampled_from([False, False, True])
 
 def who(directory: EphemeralDirectory, anonymous: bool) -> Identity:
     return ANONYMOUS if anonymous else directory.local.core.administrator
+
+
+@pytest.mark.parametrize("indexes", INDEXES, ids=["none", "default", "others"])
+def test_every_item_finds_what_there_is(indexes: dict[str, Sequence[str]]) -> None:
+    """Also negated, which tells False from Undefined."""
+    with directory_of(fixed_tree(1), indexes) as directory:
+        administrator = directory.local.core.administrator
+        expected = expectation(directory, administrator)
+        found = 0
+        for item in every_item():
+            check(directory, expected, request(item), administrator)
+            found += bool(expected.of(request(item)))
+            if not indexes:
+                check(directory, expected, request(Not(item)), administrator)
+        assert found > 300
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "filter", ["(objectClass=*)", "(|(uid=*a*)(cn=*a*))", "(|(objectClass=person)(cn=a*))"]
+)
+def test_every_scope_holds_what_it_should(seed: int, filter: str) -> None:
+    """Walked, by an index, and by one that holds much more."""
+    with directory_of(fixed_tree(seed), dict(indexing.DEFAULT)) as directory:
+        administrator = directory.local.core.administrator
+        expected = expectation(directory, administrator)
+        for base in ("", *(entry.dn for entry in expected.tree.entries.values())):
+            for scope in Scope if base else (Scope.ONE, Scope.SUBTREE, Scope.SUBORDINATE):
+                for deref in Deref:
+                    check(directory, expected, request(filter, base, scope, deref=deref), administrator)
 
 
 @settings(max_examples=60)

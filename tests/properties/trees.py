@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from random import Random
 
 from attrs import evolve, frozen
 from hypothesis import strategies as st
@@ -122,6 +123,35 @@ def fill(directory: EphemeralDirectory, tree: Sequence[Node]) -> None:
         there.append(dn)
         if node.kind != "alias":
             containers.append(dn)
+
+
+def fixed_tree(seed: int, size: int = 22) -> list[Node]:
+    """The same tree for the same seed, with all that random ones may have."""
+    chance = Random(seed)
+
+    def some(values: Sequence[str], most: int = 2) -> list[str]:
+        chosen = {value.casefold().split()[0]: value for value in chance.sample(values, most)}
+        return list(chosen.values())
+
+    def node() -> Node:
+        more = {
+            "description": some(TEXTS),
+            "cn;lang-de": some(TEXTS),
+            "cn;lang-de;x-old": some(TEXTS, 1),
+            "nickName": some(TEXTS),
+            "trueName": chance.sample(TEXTS, 2),
+            "mail": some(["alice@example.com", "ALICE@Example.Com", "bob@example.com", "b@x", "alice"]),
+            "telephoneNumber": chance.choice([["+1 555-1234"], ["15551234"], ["555 1234", "+15551234"]]),
+            "uidNumber": some(["0", "7", "10", "-3", "100"], 1),
+            "grade": some(["a", "B", "b", "ba", "a a"], 1),
+            "hostServer": some(["be1", "BE1", "be2", "be10"], 1),
+            "oldHostServer": some(["be1", "be3"], 1),
+        }
+        kind = chance.choice(["account"] * 4 + ["domain", "group", "alias", "alias"])
+        given = {name: values for name, values in more.items() if chance.random() < 0.6}
+        return Node(chance.randrange(30), kind, chance.choice(TEXTS), chance.randrange(-1, 30), given)
+
+    return [node() for _ in range(size)]
 
 
 INDEXES: Sequence[dict[str, Sequence[str]]] = (
