@@ -12,18 +12,32 @@ import sys
 from collections.abc import Sequence
 
 from cgnode import __version__
-from cgnode.admin import failover, transfer, upkeep
+from cgnode.admin import accounts, addresses, domains, failover, route, servers, transfer, upkeep
 from cgnode.admin.command import AdminError, Command, UsageError, told
 from cgnode.admin.target import add_options
+from cgnode.editing import Refused
+from cgnode.names import BadName
 from cgnode.tables import ConfigError
 from ldapserver.ldif import LdifError
 from ldapserver.results import LDAPError
 from storage.errors import StoreError
 
-COMMANDS: tuple[Command, ...] = (*transfer.COMMANDS, *upkeep.COMMANDS, *failover.COMMANDS)
+COMMANDS: tuple[Command, ...] = (
+    *domains.COMMANDS,
+    *accounts.COMMANDS,
+    *addresses.COMMANDS,
+    *servers.COMMANDS,
+    *route.COMMANDS,
+    *transfer.COMMANDS,
+    *upkeep.COMMANDS,
+    *failover.COMMANDS,
+)
 
 EXAMPLE = """\
 examples:
+  cgctl domain add example.com
+  cgctl account add alice@example.com
+  cgctl route alice@example.com
   cgctl --data cgnode-data import accounts.ldif
   cgctl --data cgnode-data rehost be3 be5 --dry-run
   cgctl --uri ldap://ldap.example.com -D cn=admin -y secret rehost be3 be5 --domain example.com
@@ -53,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command: Command = arguments.command
         return command.run(arguments)
-    except (ConfigError, UsageError) as error:
+    except (ConfigError, UsageError, BadName) as error:
         return _fail(str(error), 2)
     except LDAPError as error:
         return _fail(told(error), 1)
-    except (AdminError, LdifError, StoreError) as error:
+    except (AdminError, Refused, LdifError, StoreError) as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
