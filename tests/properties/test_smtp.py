@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from attrs import evolve
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cgnode.proto import proxy_protocol, sasl
@@ -330,7 +330,6 @@ def check_replies(said: bytes) -> None:
 
 
 @given(services, limits, words, cuts, st.booleans())
-@settings(max_examples=400)
 def test_any_dialogue(service: Service, bounds: Limits, data: bytes, places: list[int], full: bool) -> None:
     """Every line has its answer, whole and in pieces; the shell's own checks hold."""
     # A server that waits for a handshake hears nothing, however its input was cut.
@@ -387,7 +386,6 @@ jobs = st.lists(
 
 
 @given(profiles, heard, cuts, jobs)
-@settings(max_examples=300)
 def test_any_answers(profile: Profile, data: bytes, places: list[int], sent: list[Job]) -> None:
     """A result for each recipient of each message that was begun, and an end."""
 
@@ -412,7 +410,6 @@ def test_any_answers(profile: Profile, data: bytes, places: list[int], sent: lis
 
 
 @given(st.sampled_from([SMTP, LMTP]), jobs, st.integers(0, 2000), st.integers(1, 50), st.booleans())
-@settings(max_examples=200)
 def test_results_are_true(service: Service, sent: list[Job], most: int, size: int, full: bool) -> None:
     """Delivered is what the server has, not sent what it has not: also when the
     connection ends after ``most`` octets, in either direction."""
