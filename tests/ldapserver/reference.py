@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from itertools import chain
 from typing import TypeAlias
 from uuid import UUID
@@ -50,12 +51,14 @@ Truth: TypeAlias = bool | None
 Key: TypeAlias = tuple[bytes, ...]
 
 
+@cache
 def exact(value: bytes) -> str:
     if not value:
         raise ValueError
     return " ".join(unicodedata.normalize("NFKC", value.decode()).split()) or " "
 
 
+@cache
 def ignore(value: bytes) -> str:
     return unicodedata.normalize("NFKC", exact(value).casefold())
 
@@ -75,6 +78,7 @@ def integer(value: bytes) -> str:
     return f"{int(value) + 10**12:020d}"
 
 
+@cache
 def name(value: bytes) -> str:
     return repr(key(value.decode()))
 
@@ -89,6 +93,7 @@ def uuid(value: bytes) -> str:
     return str(UUID(value.decode()))
 
 
+@cache
 def key(dn: str) -> Key:
     try:
         return normalise_text(dn, SCHEMA)
@@ -132,7 +137,7 @@ KINDS: Mapping[str, Kind] = {
     "hasSubordinates": Kind(lambda value: value.decode().upper()),
     "numSubordinates": Kind(integer, None, integer),
     "createTimestamp": Kind(timestamp, None, timestamp),
-    "entryUUID": Kind(uuid),
+    "entryUUID": Kind(uuid, None, uuid),
 }
 SPELLED: Mapping[str, str] = {
     "commonname": "cn",
@@ -169,6 +174,7 @@ class Described:
     options: frozenset[str]
 
 
+@cache
 def described(text: str) -> Described | None:
     spelled, *options = text.lower().split(";")
     found = SPELLED.get(spelled)
@@ -177,6 +183,7 @@ def described(text: str) -> Described | None:
     return Described(found, frozenset(options))
 
 
+@cache
 def is_kind(found: str | None, wanted: str) -> bool:
     while found is not None:
         if found == wanted:
@@ -199,6 +206,7 @@ class Matcher:
 
     def __init__(self, readable: Callable[[str], bool] = lambda _: True) -> None:
         self._readable = readable
+        self._known: dict[str, Described | None] = {}
 
     def matches(self, entry: Entry, filter: Filter) -> Truth:
         match filter:
@@ -215,11 +223,12 @@ class Matcher:
                 return None if wanted is None else self._item(entry, wanted, filter)
 
     def _described(self, text: str) -> Described | None:
-        found = described(text)
-        if found is None:
-            return None
-        kinds = [kind for kind in KINDS if is_kind(kind, found.kind)]
-        return found if all(map(self._readable, kinds)) else None
+        """What the client may read with all its subtypes."""
+        if text not in self._known:
+            found = described(text)
+            kinds = [kind for kind in KINDS if found is not None and is_kind(kind, found.kind)]
+            self._known[text] = found if all(map(self._readable, kinds)) else None
+        return self._known[text]
 
     def _item(self, entry: Entry, wanted: Described, filter: Filter) -> Truth:
         kind, there = KINDS[wanted.kind], values(entry, wanted)
@@ -316,7 +325,8 @@ def pattern(
 
 
 def class_name(value: bytes) -> str:
-    found = [known for known in SUPERCLASSES if known.lower() == value.decode().lower()]
+    name = "person" if value == b"2.5.6.6" else value.decode().lower()
+    found = [known for known in SUPERCLASSES if known.lower() == name]
     if not found:
         raise ValueError
     return found[0]

@@ -107,11 +107,11 @@ def every_item() -> Iterator[Filter]:
                 yield Substrings(text, None, (), part)
                 yield Substrings(text, part, (found.parts[0],), found.parts[-1])
     for rule, values in RULES.items():
-        for value in values:
+        for wanted in values:
             for dn in (False, True):
-                yield Extensible(rule, None, value.encode(), dn)
+                yield Extensible(rule, None, wanted.encode(), dn)
                 for text in ("cn", "name", "mail", "hostServer", "uidNumber", "telephoneNumber", "nonsense"):
-                    yield Extensible(rule, text, value.encode(), dn)
+                    yield Extensible(rule, text, wanted.encode(), dn)
 
 
 # --- by chance -------------------------------------------------------------------------
