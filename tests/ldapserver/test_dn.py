@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ from ldapserver.dn import (
 )
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.schema import standard_schema
+from tests.peers.python_ldap import require_ldap
 
 SCHEMA = standard_schema()
 
@@ -298,13 +298,7 @@ COMMON = [
 
 @pytest.mark.parametrize("text", COMMON)
 def test_as_openldap(text: str) -> None:
-    try:
-        import ldap
-        import ldap.dn
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("python-ldap is not installed")
+    ldap = require_ldap()
     try:
         theirs = [[(type_, value) for type_, value, _ in rdn] for rdn in ldap.dn.str2dn(text)]
     except ldap.DECODING_ERROR:

@@ -21,8 +21,8 @@ from tests.ldapserver.ops.site import refused
 
 DOMAIN = "cn=example.com,o=example"
 SIZE = 20
-# Three ways: the tree walked, an index, and an index of what a subtree holds anyway.
-FILTERS = ("(objectClass=*)", "(uid=*)", "(description=*)")
+# Ways through the entries: by the tree, with and without matching, and by a range and a term of an index.
+FILTERS = ("(objectClass=*)", "(description=*)", "(uid=*)", "(objectClass=CommuniGateGroup)")
 
 
 @pytest.fixture

@@ -267,3 +267,39 @@ def test_very_long_values() -> None:
         assert len(other.search("(grade>=x)")) == len(other.search("(grade=x*)")) == 3
         assert len(other.search("(grade<=xa)")) == 0
         assert len(other.search("(grade<=y)")) == 3
+
+
+LABELS = """
+attributetype ( 1.3.6.1.4.1.55555.1.10 NAME 'label' EQUALITY caseIgnoreMatch
+    ORDERING caseIgnoreOrderingMatch SUBSTR caseIgnoreSubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.55555.1.11 NAME 'exactLabel' SUP label EQUALITY caseExactMatch
+    ORDERING caseExactOrderingMatch SUBSTR caseExactSubstringsMatch )
+attributetype ( 1.3.6.1.4.1.55555.1.12 NAME 'plainLabel' SUP label )
+"""
+
+
+@pytest.mark.parametrize("kinds", [["eq"], ["sub"], ["eq", "sub"]])
+def test_a_subtype_with_rules_of_its_own(kinds: list[str]) -> None:
+    """Its values are compared as the supertype's rules say, by which it is not indexed."""
+    indexes = dict.fromkeys(("label", "exactLabel", "plainLabel"), kinds)
+    made = evolve(SETTINGS, schema=SCHEMA.extended(LABELS), indexes=indexes)
+    with EphemeralDirectory(settings=made) as directory:
+        classes = ("CommuniGateDomain", "extensibleObject")
+        directory.add("cn=1", {"objectClass": classes, "exactLabel": "One Label"})
+        directory.add("cn=2", {"objectClass": classes, "plainLabel": "Two Labels"})
+        found = {
+            "(label=one label)": ["cn=1"],
+            "(label=TWO labels)": ["cn=2"],
+            "(exactLabel=one label)": [],
+            "(exactLabel=One Label)": ["cn=1"],
+            "(label=*LABEL*)": ["cn=1", "cn=2"],
+            "(label=one*)": ["cn=1"],
+            "(exactLabel=one*)": [],
+            "(exactLabel=One*)": ["cn=1"],
+            "(label>=t)": ["cn=2"],
+            "(label<=one label)": ["cn=1"],
+            "(exactLabel>=a)": [],
+            "(label=*)": ["cn=1", "cn=2"],
+        }
+        for filter, expected in found.items():
+            assert [entry.dn for entry in directory.search(filter)] == expected, filter

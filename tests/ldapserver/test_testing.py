@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ldap
 import pytest
 from twisted.internet import reactor as global_reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -19,6 +18,7 @@ from ldapserver.messages import Attribute, Entry, Result
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.testing import DirectoryTestCase, EphemeralDirectory
 from tests.ldapserver.net.fake import Client, search
+from tests.peers.python_ldap import ldap, require_ldap
 
 LDIF = """\
 dn: o=example
@@ -171,6 +171,7 @@ def test_snapshot_and_restore(directory: EphemeralDirectory) -> None:
 
 
 def bound(directory: EphemeralDirectory, url: str) -> Any:
+    require_ldap()
     connection = ldap.initialize(url)
     connection.simple_bind_s(directory.administrator_dn, directory.administrator_password)
     return connection

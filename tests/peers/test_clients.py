@@ -10,12 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any, cast
 
-import ldap
-import ldap.modlist
 import ldap3
 import pytest
-from ldap.controls import SimplePagedResultsControl
-from ldap.controls.readentry import PostReadControl, PreReadControl
 from ldap3.core.exceptions import LDAPNoSuchObjectResult
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap import ldaperrors
@@ -26,6 +22,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.task import deferLater
 
 from ldapserver.testing import DirectoryTestCase, EphemeralDirectory
+from tests.peers.python_ldap import ldap, require_ldap
 from tests.peers.slapd import require
 
 PEOPLE = "ou=people,o=example"
@@ -212,6 +209,7 @@ def test_start_tls_is_refused_where_there_is_none(tools: Tools) -> None:
 
 @pytest.fixture
 def connection(directory: EphemeralDirectory) -> Iterator[Any]:
+    require_ldap()
     connection = ldap.initialize(directory.url)
     connection.simple_bind_s(directory.administrator_dn, directory.administrator_password)
     yield connection
@@ -233,7 +231,7 @@ def test_python_ldap_round(connection: Any, directory: EphemeralDirectory) -> No
 
 
 def test_python_ldap_paged(connection: Any) -> None:
-    control = SimplePagedResultsControl(True, size=3, cookie="")
+    control = ldap.controls.SimplePagedResultsControl(True, size=3, cookie="")
     pages = []
     while True:
         sent = connection.search_ext("o=example", ldap.SCOPE_SUBTREE, serverctrls=[control])
@@ -249,7 +247,10 @@ def test_python_ldap_read_entry_controls(connection: Any) -> None:
     sent = connection.modify_ext(
         ALICE,
         [(ldap.MOD_REPLACE, "sn", [b"X"])],
-        serverctrls=[PreReadControl(True, ["sn"]), PostReadControl(True, ["sn"])],
+        serverctrls=[
+            ldap.controls.readentry.PreReadControl(True, ["sn"]),
+            ldap.controls.readentry.PostReadControl(True, ["sn"]),
+        ],
     )
     _, _, _, (before, after) = connection.result3(sent)
     assert (before.entry["sn"], after.entry["sn"]) == ([b"Liddell"], [b"X"])
