@@ -44,6 +44,20 @@ class Columns(NamedTuple):
     terms: list[list[Term]]
     texts: list[tuple[bytes, Column]]
 
+    def part(self, start: int, stop: int) -> Columns:
+        """Some of the entries."""
+        return Columns(
+            self.line + self.lines * start,
+            self.lines,
+            self.rdns[start:stop],
+            self.parents[start:stop],
+            None if self.hosts is None else self.hosts[start:stop],
+            None if self.old_hosts is None else self.old_hosts[start:stop],
+            self.tails[start:stop],
+            [column[start:stop] for column in self.terms],
+            [(prefix, column[start:stop]) for prefix, column in self.texts],
+        )
+
 
 # Fewer records than this are no work.
 _FEW = 32

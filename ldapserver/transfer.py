@@ -299,12 +299,29 @@ class _Importer:
             self._latest = record[20:36]
 
     def _add_columns(self, block: Columns) -> None:
-        line_of = range(block.line, block.line + block.lines * len(block.rdns), block.lines)
+        start, count = 0, len(block.rdns)
+        while start < count:
+            stop = self._find_parents(block, start)
+            self._add_placed(block if stop - start == count else block.part(start, stop))
+            start = stop
+
+    def _find_parents(self, block: Columns, start: int) -> int:
+        """Where the entries end that can be added by now: before the next one whose parent is
+        among them."""
         parents = self._parents
-        for at, dn in enumerate(block.parents):
+        for at in range(start, len(block.parents)):
+            dn = block.parents[at]
             if dn not in parents:
-                parents[dn] = self._find_parent(dn, line_of[at])
-        above = list(map(parents.__getitem__, block.parents))
+                line = block.line + block.lines * at
+                found = self._look_for(dn, line) if at > start else self._find_parent(dn, line)
+                if found is None:
+                    return at
+                parents[dn] = found
+        return len(block.parents)
+
+    def _add_placed(self, block: Columns) -> None:
+        line_of = range(block.line, block.line + block.lines * len(block.rdns), block.lines)
+        above = list(map(self._parents.__getitem__, block.parents))
         hosts, old_hosts = block.hosts or repeat(None), block.old_hosts or repeat(None)
         where = list(zip(above, hosts, old_hosts, strict=False))
         for at, key in enumerate(where):
@@ -336,12 +353,14 @@ class _Importer:
             self._late = self.preparer(lambda text: self._core.catalogue.number(text, self._txn))
         return self._late.prepare(record, self._name)
 
-    def _find_parent(self, dn: str, line: int) -> EntryId:
+    def _look_for(self, dn: str, line: int) -> EntryId | None:
         try:
-            key = key_of(dn, self._core.schema)
+            return find(self._txn, key_of(dn, self._core.schema))
         except LDAPError as error:
             raise self._wrong(line, f"{dn}: {error.message}") from error
-        found = find(self._txn, key)
+
+    def _find_parent(self, dn: str, line: int) -> EntryId:
+        found = self._look_for(dn, line)
         if found is None:
             raise self._wrong(line, f"there is no entry {dn}; an entry comes after the one above it")
         if len(self._parents) < _PARENTS_KEPT:

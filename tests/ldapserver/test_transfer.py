@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import BinaryIO
+from unittest.mock import patch
 
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ldapserver import columns
+from ldapserver.columns import prepare as prepare_columns
 from ldapserver.identity import Identity
 from ldapserver.ldif import LdifError
 from ldapserver.messages import Entry, Rehost
@@ -424,3 +427,71 @@ def test_an_export_that_is_cut_short_is_an_error(directory: EphemeralDirectory) 
     with pytest.raises(LDAPError) as caught:
         dump(directory)
     assert caught.value.code is ResultCode.SIZE_LIMIT_EXCEEDED
+
+
+# --- blocks of records that are alike ------------------------------------------------------
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> str:
+    """Many records of the same lines, below each other and below the first."""
+    attributes = draw(
+        st.lists(
+            st.sampled_from(["description", "description", "cn", "cn", "mail", "hostServer", "title"]),
+            max_size=5,
+        )
+    )
+    values = st.sampled_from(["a", "A", "b c", "x" * 100, "b"])
+    count = draw(st.integers(32, 40))
+    odd_at, odd = draw(st.integers(0, 3 * count)), draw(st.sampled_from(["n\\2C", "n ", "é", "N0"]))
+    records = []
+    dns = ["o=before"]
+    for number in range(count):
+        above = dns[draw(st.integers(0, len(dns) - 1)) if draw(st.integers(0, 3)) == 0 else 0]
+        name = f"{odd if number == odd_at else 'n'}{number}"
+        dn = f"ou={name},{above}" if draw(st.booleans()) else f"ou={name},{above.upper()}"
+        value = name.replace("\\2C", ",")
+        lines = [f"{attribute}: {draw(values)}{place}" for place, attribute in enumerate(attributes)]
+        records.append("\n".join((f"dn: {dn}", "objectClass: organizationalUnit", f"ou: {value}", *lines)))
+        dns.append(dn)
+    return "\n\n".join(records) + "\n"
+
+
+@settings(max_examples=30)
+@given(blocks())
+def test_a_block_of_alike_records_is_as_any_other(block: str) -> None:
+    """Also in what is wrong with it."""
+
+    def outcome(directory: EphemeralDirectory) -> object:
+        take_in(directory, START)
+        classes = block.replace("organizationalUnit\n", "organizationalUnit\nobjectClass: extensibleObject\n")
+        try:
+            take_in(directory, classes)
+        except LdifError as error:
+            return error.args
+        return [
+            evolve(entry, attributes=tuple(item for item in entry.attributes if item.type != "entryUUID"))
+            for entry in everything(directory)
+        ]
+
+    with empty() as one, empty() as other, patch.object(columns, "prepare", return_value=None):
+        expected = outcome(other)
+        with patch.object(columns, "prepare", side_effect=prepare_columns):
+            assert outcome(one) == expected
+
+
+def test_a_chain_of_alike_records(directory: EphemeralDirectory) -> None:
+    take_in(directory, START)
+    dn, records = "o=before", []
+    for number in range(100):
+        dn = f"ou=u{number},{dn}"
+        records.append(f"dn: {dn}\nobjectClass: organizationalUnit\nou: u{number}\n")
+    take_in(directory, "\n".join(records))
+    assert directory.values(dn, "ou") == ["u99"]
+    broken = [
+        record.replace("ou=u50,", "ou=u50,ou=x,").replace("o=before", "cn=known,o=before")
+        for record in records
+    ]
+    with pytest.raises(LdifError) as caught:
+        take_in(directory, "\n".join(broken))
+    assert caught.value.line == 50 * 4 + 1
