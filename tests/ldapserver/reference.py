@@ -89,6 +89,12 @@ def timestamp(value: bytes) -> str:
     return value.decode()
 
 
+def boolean(value: bytes) -> str:
+    if value.upper() not in (b"TRUE", b"FALSE"):
+        raise ValueError
+    return value.decode().upper()
+
+
 def uuid(value: bytes) -> str:
     return str(UUID(value.decode()))
 
@@ -134,7 +140,7 @@ KINDS: Mapping[str, Kind] = {
     "objectClass": Kind(None),
     # Operational ones, as far as the filters ask for them.
     "entryDN": Kind(name),
-    "hasSubordinates": Kind(lambda value: value.decode().upper()),
+    "hasSubordinates": Kind(boolean),
     "numSubordinates": Kind(integer, None, integer),
     "createTimestamp": Kind(timestamp, None, timestamp),
     "entryUUID": Kind(uuid, None, uuid),

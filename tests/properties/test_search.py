@@ -130,11 +130,11 @@ def test_every_item_finds_what_there_is(indexes: dict[str, Sequence[str]]) -> No
         administrator = directory.local.core.administrator
         expected = expectation(directory, administrator)
         found = 0
-        for item in every_item():
+        for number, item in enumerate(every_item()):
             found += check(directory, expected, request(item), administrator)
-            if not indexes:
+            if number % 5 == 0:
                 check(directory, expected, request(Not(item)), administrator)
-        assert found > 3000
+        assert found > 2000
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -152,12 +152,12 @@ def test_every_scope_holds_what_it_should(seed: int, filter: str) -> None:
                     check(directory, expected, request(filter, base, scope, deref=deref), administrator)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     st.lists(nodes, min_size=3, max_size=16),
     st.sampled_from(INDEXES),
     identities,
-    st.lists(wishes, min_size=5, max_size=14),
+    st.lists(wishes, min_size=4, max_size=8),
 )
 def test_searches_find_what_there_is(
     tree: list[Node], indexes: dict[str, Sequence[str]], anonymous: bool, wanted: list[Wish]

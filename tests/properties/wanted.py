@@ -99,8 +99,7 @@ def every_item() -> Iterator[Filter]:
                 yield Equality(text, value)
                 yield GreaterOrEqual(text, value)
                 yield LessOrEqual(text, value)
-                yield Extensible(None, text, value, False)
-                yield Extensible(None, text, value, True)
+                yield Extensible(None, text, value, text in ("cn", "uid", "name"))
             for part in found.parts:
                 yield Substrings(text, part, (), None)
                 yield Substrings(text, None, (part,), None)
