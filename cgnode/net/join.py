@@ -1,0 +1,136 @@
+"""Two connections made one: octets from each go to the other, and nobody looks at them.
+
+What lives here: the pump, its back-pressure (a side that does not take its octets makes
+the other wait), and the end of both when one ends.  What must not: dialogues.
+
+There may be ten thousand of these, most of them idle, so they hold little: no timer, no
+buffer, one object a side.
+"""
+
+# mypy: disallow-untyped-calls=False
+# Twisted's transports are not annotated.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.python.failure import Failure
+
+from cgnode.net.connection import Connection, Released
+
+
+class _Timed(Protocol):
+    def callLater(self, delay: float, call: Callable[..., object], /, *args: object) -> Any: ...
+
+
+LINGER = 10.0
+"""Seconds that a side has to take what the other has left it."""
+
+
+class _Side:
+    """What a joined socket has for a protocol.  ``moved`` counts its octets."""
+
+    __slots__ = ("joined", "moved", "other", "transport")
+
+    def __init__(self, joined: Joined, transport: Any) -> None:
+        self.joined: Joined = joined
+        self.transport: Any = transport
+        self.other: Any = None
+        self.moved = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self.moved += len(data)
+        self.other.write(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.joined.side_lost(self)
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        self.connectionLost(reason)
+
+
+class Joined:
+    """The two as one; made by ``join``."""
+
+    __slots__ = ("_client", "_closed", "_ended", "_open", "_server")
+
+    def __init__(self, client: Released, server: Released, ended: Callable[[], None]) -> None:
+        self._client, self._server = _Side(self, client.transport), _Side(self, server.transport)
+        self._ended = (client.ended, server.ended, lambda _: ended())
+        self._open = 2
+        self._closed = False
+
+    @property
+    def from_client(self) -> int:
+        """Octets so far."""
+        return self._client.moved
+
+    @property
+    def from_server(self) -> int:
+        """Octets so far."""
+        return self._server.moved
+
+    def close(self, last_words: bytes = b"") -> None:
+        """End both, the client with ``last_words``."""
+        if not self._closed:
+            if last_words:
+                self._client.transport.write(last_words)
+            self._close(self._client.transport, self._server.transport)
+
+    def start(self, unread_client: bytes, unread_server: bytes) -> None:
+        client, server = self._client, self._server
+        for side, other, unread in ((client, server, unread_client), (server, client, unread_server)):
+            side.other = other.transport
+            other.transport.registerProducer(side.transport, True)
+            if unread:
+                side.dataReceived(unread)
+        for side in (client, server):
+            _adopt(side.transport, side)
+            # Unless what was unread has filled the other side already.
+            if not getattr(side.other, "producerPaused", False):
+                side.transport.resumeProducing()
+
+    def side_lost(self, side: _Side) -> None:
+        self._open -= 1
+        if not self._closed:
+            self._close(side.other)
+        if not self._open:
+            for ended in self._ended:
+                ended("")
+
+    def _close(self, *transports: Any) -> None:
+        """Flush and close; what is never taken is dropped when the keep-alive fails or the
+        reactor's own limit is reached."""
+        self._closed = True
+        for transport in transports:
+            transport.unregisterProducer()
+            transport.loseConnection()
+            transport.reactor.callLater(LINGER, _abort, transport)
+
+
+def join(
+    client: Connection,
+    server: Connection,
+    ended: Callable[[], None],
+    unread_client: bytes = b"",
+    unread_server: bytes = b"",
+) -> Joined:
+    """Join what two dialogues were held on.  ``unread_*`` is what each of the two had sent
+    and its core had not used; ``ended`` is called once, when both are closed."""
+    joined = Joined(client.release(), server.release(), ended)
+    joined.start(unread_client, unread_server)
+    return joined
+
+
+def _adopt(transport: Any, side: _Side) -> None:
+    """Have a socket's octets come to ``side``, behind TLS if there is some."""
+    if transport.TLS:
+        transport.protocol.wrappedProtocol = side
+    else:
+        transport.protocol = side
+
+
+def _abort(transport: Any) -> None:
+    if transport.connected:
+        transport.abortConnection()

@@ -1,0 +1,216 @@
+"""Where mail's protocols are served: ports to connections, with limits and trusted balancers.
+
+What lives here: opening ports, who may connect how often, who must begin with a PROXY
+header.  What must not: what is said on a connection.
+"""
+
+# mypy: disallow-untyped-calls=False
+# Twisted's ports are not annotated.
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, TypeAlias, cast
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+
+from cgnode.members import Endpoint
+from cgnode.net.connection import Connection, Handler
+from ldapserver.net.transport import BACKLOG, TCPPort
+
+log = logging.getLogger(__name__)
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+class CannotListen(Exception):
+    """``key`` names the listener in the configuration; the text says why and what to do."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+@frozen
+class Admission:
+    """How many connections at once: in all, and from one address.  From ``proxies`` every
+    connection begins with a PROXY header, and it is not bounded by address."""
+
+    most: int = 10_000
+    per_address: int = 100
+    proxies: tuple[Network, ...] = ()
+
+    def trusts(self, address: str) -> bool:
+        if not self.proxies:
+            return False
+        host = ip_address(address.partition("%")[0])
+        mapped = getattr(host, "ipv4_mapped", None)
+        return any((mapped or host) in network for network in self.proxies)
+
+
+@frozen
+class Opening:
+    """A port to be: ``host`` "" is every address, ``port`` 0 any free one.  ``tls`` is the
+    context of TLS from the start.  ``busy`` is what one too many is told."""
+
+    key: str
+    host: str
+    port: int
+    make_handler: Callable[[Connection], Handler]
+    tls: Any = None
+    admission: Admission = Admission()
+    busy: bytes = b""
+
+
+@define
+class Counters:
+    accepted: int = 0
+    refused: int = 0
+
+
+@define
+class _Clients:
+    """Connections at once."""
+
+    open: int = 0
+    by_address: dict[str, int] = field(factory=dict)
+
+    def enter(self, address: str) -> None:
+        self.open += 1
+        self.by_address[address] = self.by_address.get(address, 0) + 1
+
+    def leave(self, address: str) -> None:
+        self.open -= 1
+        left = self.by_address[address] - 1
+        if left:
+            self.by_address[address] = left
+        else:
+            del self.by_address[address]
+
+
+class _Accepting(Factory):
+    noisy = False
+
+    def __init__(self, reactor: Any, opening: Opening, clients: _Clients, counters: Counters) -> None:
+        self._reactor, self._opening = reactor, opening
+        self._clients, self._counters = clients, counters
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        address, opening = str(getattr(addr, "host", "")), self._opening
+        trusted = opening.admission.trusts(address)
+        if not self._admits(address, trusted):
+            self._counters.refused += 1
+            return _Refusal(opening.busy)
+        self._counters.accepted += 1
+        self._clients.enter(address)
+        return Connection(
+            self._reactor,
+            opening.make_handler,
+            tls=opening.tls,
+            proxied=trusted,
+            ended=lambda _: self._clients.leave(address),
+        )
+
+    def _admits(self, address: str, trusted: bool) -> bool:
+        admission, clients = self._opening.admission, self._clients
+        if clients.open >= admission.most:
+            log.warning("%s turned away: there are %d connections", address, clients.open)
+            return False
+        if not trusted and clients.by_address.get(address, 0) >= admission.per_address:
+            log.warning("%s turned away: it has %d connections", address, admission.per_address)
+            return False
+        return True
+
+
+class _Refusal:
+    """A connection that is told no, and closed."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def makeConnection(self, transport: Any) -> None:
+        # Inside TLS nobody could read it.
+        transport.write(self._text)
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """It does not matter any more."""
+
+    def connectionLost(self, reason: object) -> None:
+        """As was meant."""
+
+
+class MailListeners(Service):
+    """All ports of one role; what is open counts together."""
+
+    def __init__(self, reactor: Any, openings: Sequence[Opening]) -> None:
+        self._reactor = reactor
+        self._openings = openings
+        self._ports: list[Any] = []
+        self._clients = _Clients()
+        self.counters = Counters()
+        self.addresses: dict[str, Endpoint] = {}
+        """By the listener's key: where it really is, once started."""
+
+    @property
+    def open(self) -> int:
+        """Connections now."""
+        return self._clients.open
+
+    def startService(self) -> None:
+        """Raises CannotListen; nothing stays open then."""
+        super().startService()
+        try:
+            for opening in self._openings:
+                self._open(opening)
+        except CannotListen:
+            self.stopService()
+            raise
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept nothing more."""
+        super().stopService()
+        ports, self._ports = self._ports, []
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+
+    def _open(self, opening: Opening) -> None:
+        factory = _Accepting(self._reactor, opening, self._clients, self.counters)
+        try:
+            port = TCPPort(opening.port, cast(Any, factory), BACKLOG, _numeric(opening), self._reactor)
+            port.startListening()
+        except CannotListenError as error:
+            raise _refused(opening, getattr(error.socketError, "errno", 0) or 0) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CannotListen(opening.key, f"cannot listen at {_place(opening)}: {reason}") from None
+        self._ports.append(port)
+        self.addresses[opening.key] = Endpoint(opening.host or "localhost", port.getHost().port)
+
+
+def _refused(opening: Opening, number: int) -> CannotListen:
+    fix = "stop what listens there, or choose another port"
+    if number != errno.EADDRINUSE:
+        fix = "listen at another address"
+    return CannotListen(opening.key, f"cannot listen at {_place(opening)}: {os.strerror(number)}; {fix}")
+
+
+def _place(opening: Opening) -> str:
+    return str(Endpoint(opening.host or "*", opening.port))
+
+
+def _numeric(opening: Opening) -> str:
+    """Every address is IPv6's, which takes IPv4 too where the system has both."""
+    if not opening.host:
+        return "::" if socket.has_ipv6 and socket.has_dualstack_ipv6() else ""
+    found = socket.getaddrinfo(opening.host, opening.port, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
