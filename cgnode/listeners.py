@@ -1,4 +1,5 @@
-"""Where a node listens: LDAP URLs as values (RFC 4516 section 2, scheme and host only).
+"""Where a node listens, as values: LDAP URLs (RFC 4516 section 2, scheme and host only) and
+the like for mail.
 
 ``ldapi`` is OpenLDAP's scheme for a Unix socket.  What must not live here: sockets.
 """
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 
 from attrs import field, frozen
 
-from cgnode.tables import Wrong, show
+from cgnode.tables import Reader, Wrong, show
 
 FORMS = "ldap://HOST:PORT, ldaps://HOST:PORT or ldapi:///PATH"
 PORTS = {"ldap": 389, "ldaps": 636}
@@ -55,6 +56,79 @@ class UnixListener:
 Listener: TypeAlias = TcpListener | UnixListener
 
 
+MAIL_PORTS = {
+    "smtp": 25,
+    "submission": 587,
+    "submissions": 465,
+    "imap": 143,
+    "imaps": 993,
+    "pop3": 110,
+    "pop3s": 995,
+    "lmtp": 24,
+}
+
+
+@frozen
+class MailListener:
+    """``scheme`` is a protocol, with an s at its end where TLS is there from the start;
+    ``host`` and ``port`` as a ``TcpListener``'s."""
+
+    scheme: str
+    host: str
+    port: int
+    key: str = field(default="--data", eq=False)
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme in ("imaps", "pop3s", "submissions")
+
+    @property
+    def protocol(self) -> str:
+        return self.scheme.removesuffix("s") if self.tls else self.scheme
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.host, self.port
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@frozen
+class HttpListener:
+    """Metrics, health and control."""
+
+    host: str
+    port: int
+    key: str = field(default="--data", eq=False)
+
+
+def mail_listener(schemes: tuple[str, ...]) -> Reader[MailListener]:
+    """A reader of ``SCHEME://HOST:PORT``; without a port it is the protocol's own."""
+
+    def read(value: object) -> MailListener:
+        scheme, found, rest = str(value).partition("://")
+        if not found or scheme not in schemes:
+            example = f"{schemes[0]}://127.0.0.1:{MAIL_PORTS[schemes[0]]}"
+            raise Wrong(f"{show(value)} is not as in {example}; known are {', '.join(schemes)}")
+        return MailListener(scheme, *_address(rest.removesuffix("/"), MAIL_PORTS[scheme], str(value)))
+
+    return read
+
+
+def http_listener(value: object) -> HttpListener | None:
+    """``HOST:PORT``, or false for none."""
+    if value is False:
+        return None
+    return HttpListener(*_address(str(value), 1880, str(value)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
 def parse_listener(value: object) -> Listener:
     """A URL of one of ``FORMS``; raises ``Wrong``."""
     if not isinstance(value, str):
@@ -83,7 +157,8 @@ def check_path(path: Path) -> None:
 def _address(address: str, default_port: int, value: str) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(address)
     if match is None or not address:
-        raise Wrong(f"{show(value)} is not {FORMS if '://' in value else 'HOST:PORT'}")
+        forms = FORMS if value.startswith("ldap") else "SCHEME://HOST:PORT" if "://" in value else "HOST:PORT"
+        raise Wrong(f"{show(value)} is not {forms}")
     port = int(match["port"]) if match["port"] else default_port
     if port > 65535:
         raise Wrong(f"{show(value)} has a port above 65535")

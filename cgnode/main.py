@@ -15,12 +15,14 @@ from pathlib import Path
 from attrs import evolve
 
 from cgnode import __version__
-from cgnode.config import Config, load, role
+from cgnode.config import ROLES, Config, check_roles, load, role
 from cgnode.listeners import Listener, TcpListener, parse_address
 from cgnode.tables import ConfigError, Wrong
 
 EXAMPLE = """\
 examples:
+  cgnode --role=directory,backend,frontend
+      a whole small site in ./cgnode-data, on ports of 127.0.0.1
   cgnode --role=directory
       a directory in ./cgnode-data, on 127.0.0.1:1389 and on a Unix socket in that folder
   cgnode --role=directory --config /etc/cgnode.toml
@@ -35,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_argument(
-        "--role", metavar="ROLES", help="what this node does, with commas between: directory"
+        "--role", metavar="ROLES", help=f"what this node does, with commas between: {', '.join(ROLES)}"
     )
     options.add_argument("--config", metavar="FILE", type=Path, help="a TOML file")
     options.add_argument(
@@ -56,7 +58,8 @@ def configure(arguments: argparse.Namespace) -> Config:
     if arguments.role is not None:
         config = evolve(config, roles=_roles(arguments.role))
     if not config.roles:
-        raise ConfigError("cgnode: --role: say what this node does, as in --role=directory")
+        raise ConfigError("cgnode: --role: say what this node does, as in --role=directory,backend,frontend")
+    check_roles(config)
     if arguments.data is not None:
         config = evolve(config, data=arguments.data, data_key="--data")
     if arguments.ldap is not None:

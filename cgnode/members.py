@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -51,6 +52,20 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 @frozen
+class BackendLogin:
+    """How a frontend logs in at a backend for an account.  ``cluster``: by the cluster's own
+    secret; ``master``: as ``user``, with the password in the file, authorized as the account;
+    ``password``: by what the client gave.  The last two are for servers of other makes."""
+
+    kind: str = "cluster"
+    user: str = ""
+    password_file: Path | None = None
+
+
+LOGIN_KINDS: Final = ("cluster", "master", "password")
+
+
+@frozen
 class Member:
     """A server.  ``faults`` tells what of its record could not be understood."""
 
@@ -59,6 +74,7 @@ class Member:
     addresses: Mapping[str, Endpoint] = field(factory=dict)
     state: State = State.ACTIVE
     faults: tuple[str, ...] = ()
+    login: BackendLogin = BackendLogin()
 
     @property
     def takes_accounts(self) -> bool:
@@ -112,6 +128,7 @@ class Override:
     roles: tuple[str, ...] | None = None
     addresses: Mapping[str, Endpoint] = field(factory=dict)
     state: State | None = None
+    login: BackendLogin | None = None
 
     def over(self, member: Member | None) -> Member:
         """The member with this said of it; one that is only here is an active backend."""
@@ -121,15 +138,16 @@ class Override:
             roles=base.roles if self.roles is None else self.roles,
             addresses={**base.addresses, **self.addresses},
             state=self.state or base.state,
+            login=self.login or base.login,
         )
 
 
-def read_overrides(table: Table) -> tuple[Override, ...]:
-    """A configuration's ``[members.NAME]`` tables; raises ConfigError."""
-    return tuple(_override(table, name) for name in table.values)
+def read_overrides(table: Table, folder: Path = Path()) -> tuple[Override, ...]:
+    """A configuration's ``[members.NAME]`` tables, paths under ``folder``; raises ConfigError."""
+    return tuple(_override(table, name, folder) for name in table.values)
 
 
-def _override(table: Table, key: str) -> Override:
+def _override(table: Table, key: str, folder: Path) -> Override:
     own = table.take_table(key)
     try:
         name = server_name(key)
@@ -143,9 +161,21 @@ def _override(table: Table, key: str) -> Override:
         own.take_list("roles", one_of(ROLES), ()) if own.has("roles") else None,
         {protocol: endpoint for protocol, endpoint in endpoints.items() if endpoint is not None},
         None if state is None else State(state),
+        _login(own, folder),
     )
     own.done()
     return override
+
+
+def _login(table: Table, folder: Path) -> BackendLogin | None:
+    kind = table.take("login", one_of(LOGIN_KINDS), None)
+    user = table.take("login_user", text, "")
+    file = table.take("login_password_file", lambda value: folder / text(value), None)
+    if kind == "master" and not (user and file):
+        raise table.error("login", 'is "master", which needs login_user and login_password_file')
+    if kind != "master" and (user or file):
+        raise table.error("login_user", 'goes with login = "master"')
+    return None if kind is None else BackendLogin(kind, user, file)
 
 
 def _endpoint(value: object) -> Endpoint:

@@ -9,6 +9,7 @@ what nobody took.  What must not live here: any key's name.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -130,6 +131,20 @@ def whole_number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise Wrong(f"{show(value)} is not a whole number, 0 or more")
     return value
+
+
+TIMES = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(value: object) -> float:
+    """Seconds: a number, or a text such as "90 s", "5 min", "12 h", "5 d"."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    if isinstance(value, str):
+        number, _, unit = value.strip().rpartition(" ")
+        if unit in TIMES and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number.strip()):
+            return float(number) * TIMES[unit]
+    raise Wrong(f'{show(value)} is not a time, as in 90, "90 s", "5 min", "12 h" or "5 d"')
 
 
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}

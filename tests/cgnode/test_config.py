@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cgnode.config import Administrator, Config, LdapConfig, Tls, load
-from cgnode.listeners import TcpListener, UnixListener, parse_address, parse_listener
+from cgnode.config import Administrator, Config, DirectoryAccess, LdapConfig, Tls, load
+from cgnode.listeners import MailListener, TcpListener, UnixListener, parse_address, parse_listener
 from cgnode.main import configure, parser
+from cgnode.members import BackendLogin, Endpoint
 from cgnode.tables import ConfigError, Wrong
 from ldapserver.directory import Limits
 
@@ -163,12 +164,110 @@ def test_options_stand_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        (
+            """
+            [backend]
+            listen = ["lmtp://10.0.0.3:24"]
+            """,
+            "site.toml: backend.listen[0]: lmtp://10.0.0.3:24 is beyond this machine and needs TLS: "
+            "name cluster.ca, cluster.certificate and cluster.key (cgctl ca makes them), "
+            "or set cluster.clear_text = true on a network you trust",
+        ),
+        (
+            """
+            [cluster.directory]
+            urls = ["ldap://10.0.0.1"]
+            password_env = "SECRET"
+            """,
+            "site.toml: cluster.directory: this node is a directory itself; remove the section, or the role",
+        ),
+    ],
+)
+def test_sections_that_contradict_the_roles(tmp_path: Path, document: str, line: str) -> None:
+    (tmp_path / "site.toml").write_text(document)
+    arguments = parser().parse_args(
+        ["--config", str(tmp_path / "site.toml"), "--role=directory,backend,frontend"]
+    )
+    with pytest.raises(ConfigError) as caught:
+        configure(arguments)
+    assert str(caught.value) == line
+
+
+def test_a_cluster_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(
+        """
+        name = "fe1"
+        hostname = "mx1.example.com"
+        log_format = "json"
+
+        [cluster]
+        base = "o=site"
+        default_domain = "Example.com"
+        clear_text = true
+
+        [cluster.directory]
+        urls = ["ldap://10.0.0.1", "ldaps://10.0.0.2:6360"]
+        password_file = "directory.secret"
+        max_age = "2 h"
+
+        [cluster.members.be7]
+        imap = "10.0.0.7:143"
+        login = "master"
+        login_user = "proxy"
+        login_password_file = "be7.secret"
+
+        [frontend]
+        listen = ["imap://:143", "submission://[::1]"]
+        proxy_networks = ["10.0.0.0/24"]
+
+        [frontend.login]
+        time = 30
+
+        [frontend.smtp]
+        max_size = "20 MiB"
+        smart_host = "relay.example.net:25"
+
+        [frontend.queue]
+        minimum_delay = "1 min"
+
+        [backend]
+        quota = "1 GiB"
+
+        [http]
+        listen = false
+        """
+    )
+    config = load(tmp_path / "site.toml")
+    assert (config.name, config.hostname, config.log_format) == ("fe1", "mx1.example.com", "json")
+    cluster = config.cluster
+    assert (cluster.base, cluster.default_domain, cluster.clear_text) == ("o=site", "example.com", True)
+    assert cluster.directory == DirectoryAccess(
+        ("ldap://10.0.0.1", "ldaps://10.0.0.2:6360"),
+        password_file=tmp_path / "directory.secret",
+        max_age=7200,
+    )
+    (be7,) = cluster.overrides
+    assert be7.addresses == {"imap": Endpoint("10.0.0.7", 143)}
+    assert be7.login == BackendLogin("master", "proxy", tmp_path / "be7.secret")
+    assert config.frontend.listen == (MailListener("imap", "", 143), MailListener("submission", "::1", 587))
+    assert str(config.frontend.proxy_networks[0]) == "10.0.0.0/24"
+    assert (config.frontend.login.time, config.frontend.queue_policy.minimum_delay) == (30.0, 60.0)
+    assert config.frontend.smtp.max_size == 20 << 20
+    assert config.frontend.smtp.smart_host == Endpoint("relay.example.net", 25)
+    assert config.backend.quota == 1 << 30
+    assert config.http is None
+
+
+@pytest.mark.parametrize(
     ("argv", "line"),
     [
-        ([], "cgnode: --role: say what this node does, as in --role=directory"),
+        ([], "cgnode: --role: say what this node does, as in --role=directory,backend,frontend"),
         (
-            ["--role=directory,backend"],
-            "cgnode: --role: 'backend' is not available yet; this version has directory",
+            ["--role=backend"],
+            "cgnode: cluster.directory.urls: "
+            "a backend without a directory beside it needs the address of one",
         ),
         (["--role=directry"], "cgnode: --role: 'directry' is unknown; did you mean directory?"),
         (["--role=directory", "--ldap=a b"], "cgnode: --ldap: 'a b' is not HOST:PORT"),

@@ -1,36 +1,17 @@
-"""The node's configuration: one TOML file, read whole into frozen values or refused.
-
-Each error is one line that names the file, the key and the fix.  What lives here: the
-values, which key gives which, and the checks of one key against another.  What must
-not: opening what they name (``secret``, ``node``), the command line (``main``).
-"""
+"""The section [ldap]: the directory's listeners, administrator, limits and indexes."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
+from cgnode.config.common import Tls, path_in, read_tls
 from cgnode.listeners import Listener, TcpListener, UnixListener, parse_listener
-from cgnode.tables import (
-    ConfigError,
-    Reader,
-    Table,
-    Wrong,
-    boolean,
-    one_of,
-    size,
-    text,
-    whole_number,
-)
+from cgnode.tables import ConfigError, Table, boolean, one_of, size, text, whole_number
 from ldapserver.directory import Limits
 
-ROLES = ("directory",)
-LATER_ROLES = ("backend", "frontend")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 INDEX_KINDS = ("eq", "pres", "sub")
 
 
@@ -42,14 +23,6 @@ class Administrator:
     dn: str = "cn=admin"
     password_file: Path | None = None
     password_env: str | None = None
-
-
-@frozen
-class Tls:
-    """PEM files: the certificate with its chain, and its key."""
-
-    certificate: Path
-    key: Path
 
 
 @frozen
@@ -67,66 +40,7 @@ class LdapConfig:
     tls: Tls | None = None
 
 
-@frozen
-class Config:
-    """A node's configuration.
-
-    ``source`` names the file in errors ("" without one), ``path`` is where it is;
-    ``data_key`` says where the operator named the data folder.
-    """
-
-    source: str = ""
-    path: Path | None = field(default=None, eq=False)
-    roles: tuple[str, ...] = ()
-    data: Path = Path("cgnode-data")
-    data_key: str = "--data"
-    log_level: str = "info"
-    ldap: LdapConfig = LdapConfig()
-
-    def error(self, key: str, reason: str) -> ConfigError:
-        """An error that only shows when what ``key`` names is used."""
-        source = "cgnode" if key.startswith("--") or not self.source else self.source
-        return ConfigError(f"{source}: {key}: {reason}")
-
-
-def load(path: Path) -> Config:
-    """The configuration in the file; raises ConfigError."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; --config must name a file to read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: not TOML: {error}") from None
-    return evolve(read(values, path.name, path.parent.resolve()), path=path.resolve())
-
-
-def read(values: Mapping[str, Any], source: str, folder: Path) -> Config:
-    """The configuration in a TOML document; its relative paths are under ``folder``."""
-    top = Table(source, "", values)
-    config = Config(
-        source=source,
-        roles=top.take_list("roles", role, ()),
-        data=top.take("data", path_in(folder), Config().data),
-        data_key="data" if top.has("data") else "--data",
-        log_level=top.take("log_level", one_of(LOG_LEVELS), "info"),
-        ldap=_ldap(top.take_table("ldap"), folder),
-    )
-    top.done()
-    return config
-
-
-def role(value: object) -> str:
-    """A role of this version; one that is yet to come is refused by name."""
-    if value in LATER_ROLES:
-        raise Wrong(f"{value!r} is not available yet; this version has {', '.join(ROLES)}")
-    return one_of(ROLES)(value)
-
-
-def path_in(folder: Path) -> Reader[Path]:
-    return lambda value: folder / Path(text(value)).expanduser()
-
-
-def _ldap(table: Table, folder: Path) -> LdapConfig:
+def read_ldap(table: Table, folder: Path) -> LdapConfig:
     ldap = LdapConfig(
         listen=_listen(table),
         administrator=_administrator(table.take_table("administrator"), folder),
@@ -135,7 +49,7 @@ def _ldap(table: Table, folder: Path) -> LdapConfig:
         map_size=table.take("map_size", size, None),
         limits=_limits(table.take_table("limits")),
         index=_index(table.take_table("index")),
-        tls=_tls(table.take_table("tls"), folder),
+        tls=read_tls(table.take_table("tls"), folder),
     )
     table.done()
     for listener in ldap.listen:
@@ -187,15 +101,3 @@ def _limits(table: Table) -> Limits:
 def _index(table: Table) -> dict[str, tuple[str, ...]]:
     # The keys are attribute types; whether the schema has them is seen when it is loaded.
     return {name: table.take_list(name, one_of(INDEX_KINDS), ()) for name in table.values}
-
-
-def _tls(table: Table, folder: Path) -> Tls | None:
-    certificate = table.take("certificate", path_in(folder), None)
-    key = table.take("key", path_in(folder), None)
-    table.done()
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        missing, given = ("certificate", "key") if certificate is None else ("key", "certificate")
-        raise table.error(missing, f"is missing beside {given}; give both")
-    return Tls(certificate, key)
