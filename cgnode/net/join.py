@@ -13,16 +13,11 @@ buffer, one object a side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.python.failure import Failure
 
 from cgnode.net.connection import Connection, Released
-
-
-class _Timed(Protocol):
-    def callLater(self, delay: float, call: Callable[..., object], /, *args: object) -> Any: ...
-
 
 LINGER = 10.0
 """Seconds that a side has to take what the other has left it."""
@@ -53,13 +48,14 @@ class _Side:
 class Joined:
     """The two as one; made by ``join``."""
 
-    __slots__ = ("_client", "_closed", "_ended", "_open", "_server")
+    __slots__ = ("_client", "_closing", "_ended", "_open", "_server")
 
     def __init__(self, client: Released, server: Released, ended: Callable[[], None]) -> None:
         self._client, self._server = _Side(self, client.transport), _Side(self, server.transport)
         self._ended = (client.ended, server.ended, lambda _: ended())
         self._open = 2
-        self._closed = False
+        self._closing: Any = None
+        """Once it is to end: the timer of a side that does not take what is left for it."""
 
     @property
     def from_client(self) -> int:
@@ -73,7 +69,7 @@ class Joined:
 
     def close(self, last_words: bytes = b"") -> None:
         """End both, the client with ``last_words``."""
-        if not self._closed:
+        if self._closing is None:
             if last_words:
                 self._client.transport.write(last_words)
             self._close(self._client.transport, self._server.transport)
@@ -93,20 +89,25 @@ class Joined:
 
     def side_lost(self, side: _Side) -> None:
         self._open -= 1
-        if not self._closed:
+        if self._closing is None:
             self._close(side.other)
         if not self._open:
+            if self._closing.active():
+                self._closing.cancel()
             for ended in self._ended:
                 ended("")
 
     def _close(self, *transports: Any) -> None:
-        """Flush and close; what is never taken is dropped when the keep-alive fails or the
-        reactor's own limit is reached."""
-        self._closed = True
+        """Flush and close."""
+        self._closing = transports[0].reactor.callLater(LINGER, self._abort)
         for transport in transports:
             transport.unregisterProducer()
             transport.loseConnection()
-            transport.reactor.callLater(LINGER, _abort, transport)
+
+    def _abort(self) -> None:
+        for side in (self._client, self._server):
+            if side.transport.connected:
+                side.transport.abortConnection()
 
 
 def join(
@@ -129,8 +130,3 @@ def _adopt(transport: Any, side: _Side) -> None:
         transport.protocol.wrappedProtocol = side
     else:
         transport.protocol = side
-
-
-def _abort(transport: Any) -> None:
-    if transport.connected:
-        transport.abortConnection()
