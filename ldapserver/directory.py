@@ -8,7 +8,7 @@ cross-cutting work.  Nothing here knows sockets or reactors: what takes time is 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -56,6 +56,19 @@ class BindOutcome:
     identity: Identity
 
 
+class Standing(Protocol):
+    """A search that goes on with what changes (RFC 4533).  ``number`` is the transaction up
+    to which its client was told."""
+
+    @property
+    def number(self) -> int: ...
+
+    def changes(self) -> Generator[bytes, None, Result | Standing]:
+        """What has changed since, yielded as by ``Directory.search``; it returns the search
+        again, or the Result with which it is over."""
+        ...
+
+
 class Directory(Protocol):
     def look_up(self, identity: Identity, request: SearchRequest) -> tuple[list[bytes], Result] | None:
         """The whole answer to a search without controls that costs next to nothing: the
@@ -73,6 +86,21 @@ class Directory(Protocol):
         ``b""`` is yielded now and then in long work so that others get a turn.  The
         generator holds a snapshot: exhaust it or ``close()`` it.  Raises LDAPError.
         """
+        ...
+
+    def synchronise(
+        self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
+    ) -> Generator[bytes, None, Result | Standing]:
+        """``search`` for one with a sync request control."""
+        ...
+
+    def last_transaction(self) -> int:
+        """The number of the last change by any process."""
+        ...
+
+    def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
+        """Call ``notice()``, which is quick and does not raise, after this process's changes,
+        in any thread.  Returns what ends that."""
         ...
 
     def compare(self, identity: Identity, request: CompareRequest, controls: tuple[Control, ...]) -> Result:

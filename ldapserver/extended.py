@@ -19,12 +19,18 @@ when the resultCode is success.
         source      LDAPString,         -- a value of hostServer
         target      LDAPString,         -- the value that takes its place
         selection   Selection,
-        dryRun      BOOLEAN DEFAULT FALSE }
+        dryRun      BOOLEAN DEFAULT FALSE,
+        besides     [0] Besides OPTIONAL }
 
     RestoreRequestValue ::= SEQUENCE {
         source      LDAPString,         -- a value of oldHostServer
         selection   Selection,
-        dryRun      BOOLEAN DEFAULT FALSE }
+        dryRun      BOOLEAN DEFAULT FALSE,
+        besides     [0] Besides OPTIONAL }
+
+    Besides ::= SEQUENCE OF beside SEQUENCE {   -- made first, in the same transaction
+        object      LDAPDN,
+        changes     SEQUENCE OF change SEQUENCE { ... } }   -- as below
 
     BulkModifyRequestValue ::= SEQUENCE {
         selection   Selection,
@@ -58,6 +64,7 @@ from ldapserver.messages import (
     BulkReport,
     BulkRequest,
     ExtendedRequest,
+    ModifyRequest,
     Rehost,
     Restore,
     Selection,
@@ -154,7 +161,8 @@ def encode_cancel(message_id: int) -> bytes:
 _FILTER: Final = 0xA0
 _ACCOUNTS: Final = 0xA1
 _SELECTION_TAGS: Final = (OCTET_STRING, _FILTER, _ACCOUNTS)
-_REQUEST_TAGS: Final = (OCTET_STRING, SEQUENCE, BOOLEAN)
+_BESIDES: Final = 0xA0
+_REQUEST_TAGS: Final = (OCTET_STRING, SEQUENCE, BOOLEAN, _BESIDES)
 
 
 def encode_bulk_request(request: BulkRequest) -> ExtendedRequest:
@@ -162,10 +170,12 @@ def encode_bulk_request(request: BulkRequest) -> ExtendedRequest:
     dry_run = ber.default_false(request.dry_run)
     match request:
         case Rehost(source, target):
-            value = ber.sequence(ber.text(source), ber.text(target), selection, dry_run)
+            besides = _encode_besides(request.besides)
+            value = ber.sequence(ber.text(source), ber.text(target), selection, dry_run, besides)
             return ExtendedRequest(REHOST, value)
         case Restore(source):
-            return ExtendedRequest(RESTORE, ber.sequence(ber.text(source), selection, dry_run))
+            besides = _encode_besides(request.besides)
+            return ExtendedRequest(RESTORE, ber.sequence(ber.text(source), selection, dry_run, besides))
         case BulkModify():
             value = ber.sequence(selection, encode_changes(request.changes), dry_run)
             return ExtendedRequest(BULK_MODIFY, value)
@@ -181,11 +191,11 @@ def decode_bulk_request(request: ExtendedRequest, max_depth: int = 100) -> BulkR
         if request.oid == REHOST:
             source, target = reader.text(), reader.text()
             selection = _take_selection(reader.inside(), max_depth)
-            bulk = Rehost(source, target, selection, reader.optional_boolean())
+            bulk = Rehost(source, target, selection, reader.optional_boolean(), _take_besides(reader))
         elif request.oid == RESTORE:
             source = reader.text()
             selection = _take_selection(reader.inside(), max_depth)
-            bulk = Restore(source, selection, reader.optional_boolean())
+            bulk = Restore(source, selection, reader.optional_boolean(), _take_besides(reader))
         elif request.oid == BULK_MODIFY:
             selection = _take_selection(reader.inside(), max_depth)
             bulk = BulkModify(selection, take_changes(reader), reader.optional_boolean())
@@ -214,6 +224,25 @@ def _take_selection(reader: Reader, max_depth: int) -> Selection:
         accounts = tuple(map(ber.read_text, reader.inside(_ACCOUNTS).each_octets()))
     reader.finish_sequence(_SELECTION_TAGS)
     return Selection(base, filter, accounts)
+
+
+def _encode_besides(besides: tuple[ModifyRequest, ...]) -> bytes:
+    if not besides:
+        return b""
+    return ber.sequence(
+        *(ber.sequence(ber.text(each.dn), encode_changes(each.changes)) for each in besides), tag=_BESIDES
+    )
+
+
+def _take_besides(reader: Reader) -> tuple[ModifyRequest, ...]:
+    besides = []
+    if reader.peek() == _BESIDES:
+        items = reader.inside(_BESIDES)
+        while items.pos < items.end:
+            item = items.inside()
+            besides.append(ModifyRequest(item.text(), take_changes(item)))
+            item.finish_sequence((OCTET_STRING, SEQUENCE))
+    return tuple(besides)
 
 
 def encode_bulk_report(report: BulkReport) -> bytes:

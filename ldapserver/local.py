@@ -7,7 +7,7 @@ that neither keeps a reactor from its work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, assert_never
@@ -33,6 +33,7 @@ from ldapserver.messages import (
     Rehost,
     Restore,
     Result,
+    SearchRequest,
     WriteRequest,
 )
 from ldapserver.ops.add import add
@@ -47,6 +48,8 @@ from ldapserver.ops.modify_dn import modify_dn
 from ldapserver.ops.prepare import hashed_changes, needs_preparing, prepare
 from ldapserver.ops.search import Searcher
 from ldapserver.reindexing import reindex
+from ldapserver.results import LDAPError, ResultCode
+from ldapserver.sync.provider import Synchronisation
 from storage.check import check
 from storage.store import Store
 from storage.txn import WriteTransaction
@@ -84,6 +87,11 @@ class LocalDirectory:
         self._store.close()
 
     # --- the interface --------------------------------------------------------------
+
+    def synchronise(
+        self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
+    ) -> Generator[bytes, None, Result | Synchronisation]:
+        return Synchronisation(self.core, identity, request, controls).refresh()
 
     def compare(self, identity: Identity, request: CompareRequest, controls: tuple[Control, ...]) -> Result:
         with self._store.snapshot() as snapshot:
@@ -126,6 +134,12 @@ class LocalDirectory:
                 lambda ready, txn: run_bulk(self.core, txn, identity, ready),
             )
         return self._submit(lambda txn: run_bulk(self.core, txn, identity, request))
+
+    def last_transaction(self) -> int:
+        return self._store.last_transaction()
+
+    def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
+        return self._store.on_commit(notice)
 
     # --- writing --------------------------------------------------------------------
 
@@ -203,12 +217,22 @@ def run_write(
 
 
 def run_bulk(core: Core, txn: WriteTransaction, identity: Identity, request: BulkRequest) -> BulkReport:
+    """All of it, or an exception."""
     match request:
         case Rehost():
+            _modify_besides(core, txn, identity, request)
             return rehost(core, txn, identity, request)
         case Restore():
+            _modify_besides(core, txn, identity, request)
             return restore(core, txn, identity, request)
         case BulkModify():
             return bulk_modify(core, txn, identity, request)
         case _:
             assert_never(request)
+
+
+def _modify_besides(core: Core, txn: WriteTransaction, identity: Identity, request: Rehost | Restore) -> None:
+    for each in () if request.dry_run else request.besides:
+        if needs_preparing(each):
+            raise LDAPError(ResultCode.UNWILLING_TO_PERFORM, "a password can't change beside a move")
+        modify(core, txn, identity, each, ())

@@ -312,21 +312,28 @@ class Selection:
 @frozen
 class Rehost:
     """Move what host ``source`` serves to ``target``: ``hostServer`` becomes ``target``,
-    ``oldHostServer`` the original host unless one is recorded already."""
+    ``oldHostServer`` the original host unless one is recorded already.
+
+    ``besides`` are modifications that go with it: they are made first, in the same
+    transaction, and where one is refused nothing is changed.
+    """
 
     source: str
     target: str
     selection: Selection = Selection()
     dry_run: bool = False
+    besides: tuple[ModifyRequest, ...] = ()
 
 
 @frozen
 class Restore:
-    """Give back to ``source`` what was its own: ``hostServer`` := ``oldHostServer``."""
+    """Give back to ``source`` what was its own: ``hostServer`` := ``oldHostServer``.
+    ``besides`` as with ``Rehost``."""
 
     source: str
     selection: Selection = Selection()
     dry_run: bool = False
+    besides: tuple[ModifyRequest, ...] = ()
 
 
 @frozen

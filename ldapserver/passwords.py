@@ -3,7 +3,8 @@
 New ones are Argon2id in the form of OpenLDAP's argon2 module.  What other servers wrote
 verifies: salted and plain digests, crypt(3), PBKDF2, and text without a scheme.  A value
 that is malformed, of an unknown scheme, or that asks for more work than a bind may cost
-matches nothing.
+matches nothing.  Keys of SCRAM-SHA-256 (RFC 5802 section 3) verify a password too, so that
+an account that has nothing else can bind.
 
 What must not live here: who may bind, and when.  Nothing is logged.
 
@@ -22,6 +23,8 @@ import hashlib
 import hmac
 import re
 import secrets
+import stringprep
+import unicodedata
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
@@ -56,6 +59,7 @@ class _Kind(Enum):
     PBKDF2 = "pbkdf2"
     CRYPT = "crypt"
     ARGON2 = "argon2"
+    SCRAM = "scram"
 
 
 @frozen
@@ -92,6 +96,7 @@ _SCHEMES = {
     b"ARGON2": _Scheme(_Kind.ARGON2),
     b"ARGON2I": _Scheme(_Kind.ARGON2),
     b"ARGON2ID": _Scheme(_Kind.ARGON2),
+    b"SCRAM-SHA-256": _Scheme(_Kind.SCRAM, "sha256"),
 }
 
 _SCHEME = re.compile(rb"\{([A-Za-z0-9./_-]+)\}")
@@ -174,6 +179,8 @@ def verify(stored: bytes, password: bytes) -> bool:
             return _verify_crypt(text, password)
         case _Kind.ARGON2:
             return _verify_argon2(text, password)
+        case _Kind.SCRAM:
+            return _verify_scram(scheme.hash, text, password)
 
 
 def _split(stored: bytes) -> tuple[_Scheme | None, bytes]:
@@ -217,6 +224,36 @@ def _verify_pbkdf2(hash_name: str, text: bytes, password: bytes) -> bool:
 def _adapted_base64(text: bytes) -> bytes:
     """Base64 with ``.`` for ``+`` and no padding."""
     return binascii.a2b_base64(text.replace(b".", b"+") + b"=" * (-len(text) % 4), strict_mode=True)
+
+
+def _verify_scram(hash_name: str, text: bytes, password: bytes) -> bool:
+    """``rounds,salt,stored key,server key``, the last three in base64, as Dovecot writes it."""
+    rounds, *rest = text.split(b",")
+    if not (rounds.isdigit() and len(rounds) <= 8 and 1 <= int(rounds) <= _MAX_PBKDF2_ROUNDS):
+        return False
+    try:
+        salt, stored_key, server_key = (binascii.a2b_base64(part, strict_mode=True) for part in rest)
+        prepared = _prepared(password)
+    except ValueError:  # not base64, not three parts, not UTF-8
+        return False
+    if not salt or not prepared or len(server_key) != len(stored_key):
+        return False
+    salted = hashlib.pbkdf2_hmac(hash_name, prepared, salt, int(rounds))
+    client_key = hmac.digest(salted, b"Client Key", hash_name)
+    return hmac.compare_digest(hashlib.new(hash_name, client_key).digest(), stored_key)
+
+
+def _prepared(password: bytes) -> bytes:
+    """As SASLprep changes it (RFC 4013 sections 2.1 and 2.2).  What it would refuse has no
+    keys that could match."""
+    if password.isascii():
+        return password
+    mapped = (
+        " " if stringprep.in_table_c12(character) else character
+        for character in password.decode()
+        if not stringprep.in_table_b1(character)
+    )
+    return unicodedata.ucd_3_2_0.normalize("NFKC", "".join(mapped)).encode()
 
 
 def _verify_argon2(text: bytes, password: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""LDAP result codes (RFC 4511 section 4.1.9, RFC 4528, RFC 3909) and the one error that
+"""LDAP result codes (RFC 4511 section 4.1.9, RFC 4528, RFC 3909, RFC 4533) and the one error that
 carries them.
 
 Operations raise ``LDAPError``; the server turns it into the operation's response in
@@ -56,6 +56,7 @@ class ResultCode(IntEnum):
     TOO_LATE = 120
     CANNOT_CANCEL = 121
     ASSERTION_FAILED = 122
+    SYNC_REFRESH_REQUIRED = 4096
 
 
 class LDAPError(Exception):

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ldapserver.core import Core
 from ldapserver.dn import Key
-from ldapserver.extended import START_TLS
+from ldapserver.extended import CANCEL, START_TLS
 from ldapserver.ops.controls import SUPPORTED as CONTROLS
 from ldapserver.ops.extended import SUPPORTED as EXTENSIONS
 from ldapserver.ops.sasl import MECHANISMS
@@ -96,7 +96,8 @@ def synthetic(core: Core, snapshot: Snapshot, key: Key) -> Synthetic | None:
 def _root_dse(core: Core, snapshot: Snapshot) -> Synthetic:
     controls = frozenset[str]().union(*CONTROLS.values())
     settings = core.settings
-    extensions = EXTENSIONS | {START_TLS} if settings.start_tls else EXTENSIONS
+    # These two are the connection's.
+    extensions = EXTENSIONS | {CANCEL, START_TLS} if settings.start_tls else EXTENSIONS | {CANCEL}
     last = snapshot.last_csn()
     return _make(
         core.schema,

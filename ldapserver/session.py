@@ -2,10 +2,10 @@
 bytes out (RFC 4511 sections 3.1, 4 and 5).
 
 What lives here: whose turn it is.  Message ids in use, a bind that everything waits for
-(section 4.2.1), abandoning (4.11), StartTLS (4.14), criticality of controls (4.1.11),
-the Notice of Disconnection (4.4.1), the bound on pending operations, the identity; and
-the one place where an exception becomes an LDAP result (``result_of``).  What must not:
-sockets, clocks, the directory.
+(section 4.2.1), abandoning (4.11) and cancelling (RFC 3909), StartTLS (4.14), criticality
+of controls (4.1.11), the Notice of Disconnection (4.4.1), the bound on pending operations,
+the identity; and the one place where an exception becomes an LDAP result (``result_of``).
+What must not: sockets, clocks, the directory.
 
 The shell around it calls ``receive`` with what arrived and ``next_event`` until that is
 None.  A ``Message`` it carries out: what it answers before it asks for the next event
@@ -25,7 +25,7 @@ from typing import Final, TypeAlias, assert_never
 from attrs import evolve, frozen
 
 from ldapserver.directory import BindOutcome, Limits
-from ldapserver.extended import START_TLS
+from ldapserver.extended import CANCEL, START_TLS, decode_cancel
 from ldapserver.identity import ANONYMOUS, Identity, Peer
 from ldapserver.messages import (
     AbandonRequest,
@@ -85,6 +85,14 @@ class Abandoned:
     operation: Operation
 
 
+@frozen(eq=False)
+class Cancelled:
+    """Stop this operation if that can be done; either way ``message`` is to be answered."""
+
+    message: Message
+    operation: Operation
+
+
 @frozen
 class StartTLS:
     """Send ``answer``, then begin the handshake."""
@@ -101,7 +109,7 @@ class Closed:
     reason: str
 
 
-Event: TypeAlias = Message | bytes | Abandoned | StartTLS | Closed
+Event: TypeAlias = Message | bytes | Abandoned | Cancelled | StartTLS | Closed
 """``bytes`` is an answer that is ready to be sent; b"" where there is none to send."""
 
 
@@ -187,7 +195,7 @@ class Session:
             case ExtendedRequest(oid):
                 if oid == START_TLS and self._start_tls:
                     return self._secure(message)
-                return self._accept(message)
+                return self._cancel(message) if oid == CANCEL else self._accept(message)
             case AbandonRequest(target):
                 return self._abandon(message, target)
             case UnbindRequest():
@@ -252,6 +260,20 @@ class Session:
         operation.abandoned = True
         del self._outstanding[target]
         return Abandoned(operation)
+
+    def _cancel(self, message: Message) -> Event:
+        accepted = self._accept(message)
+        if isinstance(accepted, bytes):
+            return accepted
+        assert isinstance(message.request, ExtendedRequest)
+        try:
+            target = decode_cancel(message.request.value)
+        except LDAPError as error:
+            return self.refuse(message, error)
+        operation = self._outstanding.get(target)
+        if operation is None:
+            return self._refuse(message, ResultCode.NO_SUCH_OPERATION, "no such operation is outstanding")
+        return Cancelled(message, operation)
 
     def _malformed(self, malformed: MalformedRequest) -> Event:
         """Section 4.1.1: broken structure ends the session; otherwise the request has an

@@ -181,6 +181,10 @@ def placement_of(data: bytes) -> PlacementId:
     return data[8:12]
 
 
+def csn_of(data: bytes) -> Csn:
+    return data[20:36]
+
+
 def uuid_of(data: bytes) -> bytes:
     return data[36:52]
 

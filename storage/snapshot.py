@@ -174,6 +174,10 @@ class Snapshot:
 
     # --- the rest ----------------------------------------------------------------
 
+    def last_entry(self) -> int:
+        """The number of the entry that was added last."""
+        return int.from_bytes(self.meta(b"last-entry") or b"", "big")
+
     def last_description(self) -> int:
         """The number of the attribute description that was met last."""
         return int.from_bytes(self.meta(b"last-description") or b"", "big")
@@ -190,6 +194,22 @@ class Snapshot:
         for key, value in self._range(self._tables.changes, after + b"\xff" * 4, b""):
             if key[:16] != after:
                 yield changes.unpack(key, value)
+
+    def last_change(self) -> Csn:
+        """The last change's CSN, even if its rows are gone; NO_CSN before the first."""
+        with self._txn.cursor(self._tables.changes) as cursor:
+            if cursor.last():
+                key: bytes = cursor.key()
+                return key[:16]
+        return self.changes_trimmed()
+
+    def knows_change(self, csn: Csn) -> bool:
+        """Whether all that followed a change can be told: it is in the table, or the last
+        one that was trimmed."""
+        if csn == self.changes_trimmed():
+            return True
+        with self._txn.cursor(self._tables.changes) as cursor:
+            return bool(cursor.set_range(csn)) and cursor.key()[:16] == csn and csn > self.changes_trimmed()
 
     def changes_trimmed(self) -> Csn:
         """Changes up to and including this CSN may be gone from the table."""

@@ -34,6 +34,7 @@ class Store:
         self._writer: Writer | None = None
         self._lock = Lock()
         self._closed = False
+        self._notices: tuple[Callable[[], None], ...] = ()
 
     @classmethod
     def open(
@@ -93,6 +94,24 @@ class Store:
                 raw.abort()
                 raise
             raw.commit()
+        for notice in self._notices:
+            notice()
+
+    def last_transaction(self) -> int:
+        """The number of the last commit of any process, as ``Snapshot.number`` has it."""
+        return self._env.last_transaction()
+
+    def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
+        """Call ``notice()`` after each commit of this process, in the thread that committed:
+        it must be quick and must not raise.  Returns what ends that."""
+        with self._lock:
+            self._notices = (*self._notices, notice)
+
+        def cancel() -> None:
+            with self._lock:
+                self._notices = tuple(known for known in self._notices if known is not notice)
+
+        return cancel
 
     @property
     def writer(self) -> Writer:

@@ -127,11 +127,13 @@ class WriteTransaction(Snapshot):
             return NO_PLACEMENT
         wanted = Placement(container, host, old)
         found: PlacementId | None = self._get(b"k" + keys.bounded(wanted.key), None, self._tables.placed)
-        if found is not None:
-            return found
+        return self.add_placement(wanted) if found is None else found
+
+    def add_placement(self, new: Placement) -> PlacementId:
+        """A placement besides those that there are, be they equal."""
         self.writes += 1
         number = self._next("last-placement", 4)
-        self._store_placement(number, wanted)
+        self._store_placement(number, new)
         return number
 
     def move_placement(self, number: PlacementId, new: Placement) -> None:
@@ -194,16 +196,16 @@ class WriteTransaction(Snapshot):
             if not int.from_bytes(number, "big") % _TRIM_EVERY:
                 self._trim_changes()
 
-    def last_entry(self) -> int:
-        """The number of the entry that was added last."""
-        return int.from_bytes(self.meta(b"last-entry") or b"", "big")
-
     def set_last_entry(self, number: int) -> None:
         self.set_meta(b"last-entry", number.to_bytes(8, "big"))
 
     def set_meta(self, name: bytes, value: bytes) -> None:
         self.writes += 1
         self._put(name, value, db=self._tables.meta)
+
+    def delete_meta(self, name: bytes) -> None:
+        self.writes += 1
+        self._txn.delete(name, db=self._tables.meta)
 
     def clear_index(self) -> None:
         """Drop all terms and grams, before they are made again; members stay."""

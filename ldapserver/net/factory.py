@@ -18,6 +18,7 @@ from ldapserver.net.completions import Completions
 from ldapserver.net.protocol import LDAPConnection
 from ldapserver.net.reactor import Reactor
 from ldapserver.net.turns import Outbox, Turns
+from ldapserver.net.watch import Watch
 from ldapserver.ops.controls import SUPPORTED
 from storage.errors import StoreError
 
@@ -51,6 +52,7 @@ class LDAPFactory(Factory):
         self.turns = Turns(reactor)
         self.outbox = Outbox(reactor)
         self.completions = Completions(reactor)
+        self.watch = Watch(reactor, directory)
         self.connections: set[LDAPConnection] = set()
         self._refusing = False
         self._store_error_at = float("-inf")

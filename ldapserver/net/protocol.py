@@ -2,9 +2,9 @@
 
 What lives here: carrying out a session's messages on the directory, and how much at a
 time.  All of one read is answered by one write.  A search runs for a slice and then in
-turns (``turns``); when the client does not take what it asked for, nothing more is read
-or carried out for it.  What must not: the protocol's rules (``session``), meaning
-(the directory).
+turns (``turns``), and one that follows changes waits for them (``standing``); when the
+client does not take what it asked for, nothing more is read or carried out for it.  What
+must not: the protocol's rules (``session``), meaning (the directory).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
 from twisted.internet.protocol import Protocol
 
-from ldapserver.directory import BindOutcome
+from ldapserver.directory import BindOutcome, Standing
 from ldapserver.messages import (
     AbandonRequest,
     AddRequest,
@@ -33,10 +33,12 @@ from ldapserver.messages import (
     WriteRequest,
 )
 from ldapserver.net.reactor import DelayedCall
+from ldapserver.net.standing import StandingSearches
 from ldapserver.net.transport import ClientTransport, peer_of
 from ldapserver.net.turns import SLICE
 from ldapserver.results import ResultCode
-from ldapserver.session import Abandoned, Closed, Operation, Session, StartTLS
+from ldapserver.session import Abandoned, Cancelled, Closed, Operation, Session, StartTLS
+from ldapserver.sync.codec import SYNC_REQUEST
 from ldapserver.wire.encode import envelope
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Answers = Generator[bytes, None, Result]
+Answers = Generator[bytes, None, Result | Standing]
 
 FLUSH: Final = 64 * 1024
 """Octets of output that are collected before they are written."""
@@ -76,6 +78,7 @@ class LDAPConnection(Protocol):
         self._deadline = 0.0
         self._heard = 0.0
         self._searches: dict[Operation, Answers] = {}
+        self._standing = StandingSearches(factory.directory, factory.watch, self._queue)
         self._more = False
         self._full = False
         self._queued = False
@@ -172,7 +175,9 @@ class LDAPConnection(Protocol):
                 case bytes():
                     self._out.append(event)
                 case Abandoned(operation):
-                    self._abandon(operation)
+                    self._stop(operation, Result())
+                case Cancelled(message, operation):
+                    self._cancel(message, operation)
                 case StartTLS(answer):
                     self._start_tls(answer)
                 case Closed():
@@ -189,6 +194,7 @@ class LDAPConnection(Protocol):
     def _continue(self) -> bool:
         """Give the searches under way their time; whether there is reason for another turn."""
         finished = False
+        self._searches.update(self._standing.take())
         while self._searches and not self._full and self._clock() < self._deadline:
             operation, answers = next(iter(self._searches.items()))
             del self._searches[operation]
@@ -196,13 +202,17 @@ class LDAPConnection(Protocol):
                 result = self._advance(operation.id, answers)
             except Exception as error:
                 self._out.append(self.session.fail(operation, error))
+                self._standing.drop(operation)
                 finished = True
                 continue
             if result is None:
                 self._searches[operation] = answers
-            else:
+            elif isinstance(result, Result):
                 self._out.append(self.session.finish(operation, result))
+                self._standing.drop(operation)
                 finished = True
+            else:
+                self._standing.put(operation, result)
         # What is finished may be what the backlog waited for.
         return finished and self.session.backlog
 
@@ -265,15 +275,19 @@ class LDAPConnection(Protocol):
                 if found is not None:
                     self._answer(message, *found)
                     return
-            answers = self._directory.search(session.identity, request, message.controls)
+            follows = any(control.oid == SYNC_REQUEST for control in message.controls)
+            search = self._directory.synchronise if follows else self._directory.search
+            answers = search(session.identity, request, message.controls)
             result = self._advance(message.id, answers)
         except Exception as error:
             self._out.append(session.refuse(message, error))
             return
         if result is None:
             self._searches[session.begin(message)] = answers
-        else:
+        elif isinstance(result, Result):
             self._out.append(session.answer(message, result))
+        else:
+            self._standing.put(session.begin(message), result)
 
     def _answer(self, message: Message, tails: list[bytes], result: Result) -> None:
         """A search that is over as soon as it is asked."""
@@ -284,9 +298,9 @@ class LDAPConnection(Protocol):
             out.append(answer)
         out.append(self.session.answer(message, result))
 
-    def _advance(self, message_id: int, answers: Answers) -> Result | None:
-        """Run a search until it ends (its result), or this turn's time or the transport's
-        room does (None)."""
+    def _advance(self, message_id: int, answers: Answers) -> Result | Standing | None:
+        """Run a search until it ends (its result) or has told all that there is to tell, or
+        this turn's time or the transport's room ends (None)."""
         out = self._out
         size = self._size
         try:
@@ -303,7 +317,7 @@ class LDAPConnection(Protocol):
                 if self._full or self._clock() >= self._deadline:
                     return None
         except StopIteration as stop:
-            result: Result = stop.value
+            result: Result | Standing = stop.value
             return result
         except BaseException:
             answers.close()
@@ -366,12 +380,20 @@ class LDAPConnection(Protocol):
         else:
             self._out.append(self.session.finish(operation, result(outcome)))
 
-    def _abandon(self, operation: Operation) -> None:
-        """A search stops; anything else goes on, unheard."""
+    def _stop(self, operation: Operation, result: Result) -> bool:
+        """End a search; anything else goes on.  Whether it was one."""
         answers = self._searches.pop(operation, None)
+        if answers is None and operation not in self._standing:
+            return False
         if answers is not None:
             answers.close()
-            self.session.finish(operation, Result())
+        self._standing.drop(operation)
+        self._out.append(self.session.finish(operation, result))
+        return True
+
+    def _cancel(self, message: Message, operation: Operation) -> None:
+        stopped = self._stop(operation, Result(ResultCode.CANCELED))
+        self._out.append(self.session.answer(message, Result() if stopped else _CANNOT_CANCEL))
 
     def _start_tls(self, answer: bytes) -> None:
         self._out.append(answer)
@@ -383,9 +405,8 @@ class LDAPConnection(Protocol):
     def shutdown(self) -> None:
         """Begin nothing more; answer what is outstanding, say so, and close."""
         self._leaving = True
-        for operation in list(self._searches):
-            self._searches.pop(operation).close()
-            self._out.append(self.session.finish(operation, _CLOSING))
+        for operation in [*self._searches, *self._standing]:
+            self._stop(operation, _CLOSING)
         self._settled(False)
 
     def _leave(self) -> None:
@@ -439,9 +460,13 @@ class LDAPConnection(Protocol):
         for answers in self._searches.values():
             answers.close()
         self._searches.clear()
+        self._standing.clear()
 
 
 _CLOSING: Final = Result(ResultCode.UNAVAILABLE, message="the server is shutting down")
+
+
+_CANNOT_CANCEL: Final = Result(ResultCode.CANNOT_CANCEL, message="only searches can be cancelled")
 
 
 def _same(result: Result) -> Result:

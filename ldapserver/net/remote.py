@@ -85,6 +85,32 @@ class _Encoded(pureldap.LDAPProtocolRequest):  # type: ignore[misc]
         return self._octets
 
 
+def endpoint_of(reactor: Any, address: Address, ca: bytes | None = None) -> tuple[Any, Any]:
+    """Where to connect to, and what makes TLS connections there (None on a Unix socket).
+    ``ca`` is a PEM certificate to trust in place of the system's."""
+    match address:
+        case UnixAddress(path):
+            return UNIXClientEndpoint(reactor, path), None
+        case TCPAddress(host, port, encrypted):
+            trust = trust_root([Certificate.loadPEM(ca)]) if ca else None
+            tls = optionsForClientTLS(host, trust)
+            endpoint: Any = HostnameEndpoint(reactor, host, port)
+            return (wrapClientTLS(tls, endpoint) if encrypted else endpoint), tls
+        case _:
+            assert_never(address)
+
+
+def not_connected(error: ConnectError) -> RemoteError:
+    number = getattr(error.osError, "errno", error.osError)
+    return RemoteError(os.strerror(number) if isinstance(number, int) else str(error))
+
+
+def tls_failed(error: TLSError) -> RemoteError:
+    # OpenSSL gives a list of (library, function, reason).
+    reasons = [reason for _, _, reason in error.args[0]] if error.args else []
+    return RemoteError(f"TLS: {', '.join(reasons) or 'failed'}")
+
+
 class RemoteDirectory:
     """An open connection.  Its coroutines raise LDAPError for the server's refusals and
     RemoteError when the connection is of no use any more."""
@@ -100,23 +126,11 @@ class RemoteDirectory:
         cls, reactor: Any, address: Address, ca: bytes | None = None, silence: float = SILENCE
     ) -> RemoteDirectory:
         """``ca`` is a PEM certificate to trust in place of the system's."""
-        tls = None
-        match address:
-            case UnixAddress(path):
-                endpoint: Any = UNIXClientEndpoint(reactor, path)
-            case TCPAddress(host, port, encrypted):
-                trust = trust_root([Certificate.loadPEM(ca)]) if ca else None
-                tls = optionsForClientTLS(host, trust)
-                endpoint = HostnameEndpoint(reactor, host, port)
-                if encrypted:
-                    endpoint = wrapClientTLS(tls, endpoint)
-            case _:
-                assert_never(address)
+        endpoint, tls = endpoint_of(reactor, address, ca)
         try:
             client = await connectProtocol(endpoint, _Client())
         except ConnectError as error:
-            number = getattr(error.osError, "errno", error.osError)
-            raise RemoteError(os.strerror(number) if isinstance(number, int) else str(error)) from None
+            raise not_connected(error) from None
         return cls(reactor, client, tls, silence)
 
     async def start_tls(self) -> None:
@@ -195,9 +209,7 @@ class RemoteDirectory:
             fault = self._client.fault
             raise RemoteError(f"{fault!r}" if fault else str(error)) from None
         except TLSError as error:
-            # OpenSSL gives a list of (library, function, reason).
-            reasons = [reason for _, _, reason in error.args[0]] if error.args else []
-            raise RemoteError(f"TLS: {', '.join(reasons) or 'failed'}") from None
+            raise tls_failed(error) from None
         finally:
             if timeout.active():
                 timeout.cancel()

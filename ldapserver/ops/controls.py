@@ -40,6 +40,7 @@ from ldapserver.messages import (
 from ldapserver.names import Names
 from ldapserver.projection import Projection
 from ldapserver.results import LDAPError, ResultCode
+from ldapserver.sync.codec import PLACEMENTS, SYNC_REQUEST
 from ldapserver.views import EntryView
 from ldapserver.wire.encode import entry_tail
 from storage.keys import EntryId
@@ -47,7 +48,7 @@ from storage.snapshot import Snapshot
 
 SUPPORTED: Final[Mapping[type[Request], frozenset[str]]] = {
     BindRequest: frozenset(),
-    SearchRequest: frozenset({PAGED_RESULTS, ASSERTION, MANAGE_DSA_IT}),
+    SearchRequest: frozenset({PAGED_RESULTS, ASSERTION, MANAGE_DSA_IT, SYNC_REQUEST, PLACEMENTS}),
     CompareRequest: frozenset({ASSERTION, MANAGE_DSA_IT}),
     AddRequest: frozenset({ASSERTION, POST_READ, MANAGE_DSA_IT}),
     DeleteRequest: frozenset({ASSERTION, PRE_READ, MANAGE_DSA_IT}),

@@ -39,6 +39,7 @@ from ldapserver.planner import Plan, Planner
 from ldapserver.projection import Projection
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.rootdse import synthetic
+from ldapserver.sync.codec import SYNC_REQUEST
 from ldapserver.views import EntryView
 from ldapserver.walk import path_to
 from ldapserver.wire.encode import entry_tail
@@ -200,7 +201,8 @@ class Course:
 
 
 class Search:
-    """One search that is planned and matched."""
+    """One search that is planned and matched.  ``own`` is the entry on which the client has
+    rights of its own, where these are more."""
 
     def __init__(
         self,
@@ -222,9 +224,11 @@ class Search:
         for control in controls:
             if control.oid == PAGED_RESULTS:
                 self._paged = decode_paged_results(control.value)
+            elif control.oid == SYNC_REQUEST:
+                raise LDAPError(ResultCode.PROTOCOL_ERROR, "content synchronisation is no plain search")
         self._limit = _size_limit(core, identity, request.head)
         self._view = core.view(identity)
-        self._own = self._own_entry()
+        self.own = self._own_entry()
 
     def _own_entry(self) -> EntryId | None:
         """The entry for which the client has rights of its own."""
@@ -252,9 +256,9 @@ class Search:
         if paged is not None and paged.cookie and not paged.size:
             return self._page(b"")  # RFC 2696 section 3: the client wants no more
         extent = Extent(self._snapshot, self._names, base, head.scope, self._aliases())
-        plan = self._plan(extent)
+        plan = self.plan(extent)
         course = self._course(extent, plan)
-        budget = self._budget()
+        budget = self.budget()
         try:
             return (yield from self._run(extent, course, budget))
         except LDAPError as error:
@@ -267,8 +271,8 @@ class Search:
     def ids(self) -> Iterator[EntryId]:
         """The entries that match, without limits: for what is done to them in a transaction."""
         extent = self._plain_extent()
-        course = self._course(extent, self._plan(extent))
-        matches = self._matcher(Compiler(self._core.schema, self._view))
+        course = self._course(extent, self.plan(extent))
+        matches = self.matcher(Compiler(self._core.schema, self._view))
         for entry in course.candidates:
             record = self._snapshot.entry(entry) if entry is not None else None
             if (
@@ -282,7 +286,7 @@ class Search:
     def of(self, entries: Iterable[EntryId]) -> Iterator[EntryId]:
         """Those of the entries that the search would find."""
         extent = self._plain_extent()
-        matches = self._matcher(Compiler(self._core.schema, self._view))
+        matches = self.matcher(Compiler(self._core.schema, self._view))
         for entry in entries:
             record = self._snapshot.entry(entry)
             if record is not None and extent.holds(entry, record) and matches(entry, record):
@@ -297,7 +301,7 @@ class Search:
         data = self._snapshot.entry(base) if base != ROOT else None
         if data is None or self._assertion is None:
             raise LDAPError(ResultCode.ASSERTION_FAILED)
-        view = self._core.view(self._identity, own=base == self._own)
+        view = self._core.view(self._identity, own=base == self.own)
         subject = EntryView(self._core.catalogue, self._names, self._snapshot, base, data)
         require(self._core, view, subject, self._assertion)
 
@@ -311,11 +315,11 @@ class Search:
         aliases = Aliases(self._core, self._snapshot, self._names)
         return aliases if aliases.exist() else None
 
-    def _plan(self, extent: Extent) -> Plan | None:
+    def plan(self, extent: Extent) -> Plan | None:
         """The index's plan, where there is one."""
         if extent.scope == Scope.BASE:
             return None
-        compiler = Compiler(self._core.schema, self._view if self._own is None else self._core.everything)
+        compiler = Compiler(self._core.schema, self._view if self.own is None else self._core.everything)
         return Planner(self._snapshot, self._state.indexes, compiler).plan(self._request.filter)
 
     def _course(self, extent: Extent, plan: Plan | None) -> Course:
@@ -329,13 +333,13 @@ class Search:
         else:
             by_id = extent.open
         if not by_id:
-            return Course(extent.by_tree(place), walking=True, within=True, exact=self._asks_for_all())
+            return Course(extent.by_tree(place), walking=True, within=True, exact=self.asks_for_all())
         after = place.entry if place is not None else ROOT
         if plan is None:
             return Course(extent.by_id(after), walking=False, within=True, exact=False)
-        return Course(plan.after(after), walking=False, within=False, exact=plan.exact and self._own is None)
+        return Course(plan.after(after), walking=False, within=False, exact=plan.exact and self.own is None)
 
-    def _asks_for_all(self) -> bool:
+    def asks_for_all(self) -> bool:
         """Every entry has an objectClass; whoever may read others' reads its own."""
         filter = self._request.filter
         if not isinstance(filter, Present):
@@ -343,7 +347,7 @@ class Search:
         description = Compiler(self._core.schema, self._view).description(filter.attribute)
         return description is not None and description.text == "objectClass"
 
-    def _budget(self) -> Budget:
+    def budget(self) -> Budget:
         core, asked = self._core, self._request.head.time_limit
         ours = 0 if self._identity.administrator else core.limits.time_limit
         seconds = min(asked, ours) if asked and ours else asked or ours
@@ -371,9 +375,9 @@ class Search:
         if limit and page >= limit:
             page = 0  # RFC 2696 section 3: one page holds all that may be sent
         compiler = Compiler(self._core.schema, self._view)
-        matches = None if course.exact else self._matcher(compiler)
+        matches = None if course.exact else self.matcher(compiler)
         budget.weight += compiler.comparisons // _HEAVY
-        projection = self._projection(own=False)
+        projection = self.projection(own=False)
         sent, last = 0, ROOT
         for entry in course.candidates:
             if entry is None:
@@ -393,7 +397,7 @@ class Search:
                 if limit and sent == limit and not page:
                     return Result(ResultCode.SIZE_LIMIT_EXCEEDED)
                 sent, last = sent + 1, entry
-                chosen = self._projection(own=True) if entry == self._own else projection
+                chosen = self.projection(own=True) if entry == self.own else projection
                 yield entry_tail(names.dn(snapshot, record), chosen.cut(names, snapshot, entry, record))
             if budget.spend(matched):
                 yield b""
@@ -408,9 +412,9 @@ class Search:
         value = encode_paged_results(PagedResults(0, cookie))
         return Result(controls=(Control(PAGED_RESULTS, False, value),))
 
-    def _matcher(self, compiler: Compiler) -> Callable[[EntryId, bytes], bool]:
+    def matcher(self, compiler: Compiler) -> Callable[[EntryId, bytes], bool]:
         """``compiler`` has the rights of the client on entries that are not its own."""
-        core, snapshot, names, own = self._core, self._snapshot, self._names, self._own
+        core, snapshot, names, own = self._core, self._snapshot, self._names, self.own
         catalogue = core.catalogue
         predicate = compiler.compile(self._request.filter)
         own_predicate: Predicate = predicate
@@ -424,7 +428,7 @@ class Search:
 
         return matches
 
-    def _projection(self, *, own: bool) -> Projection:
+    def projection(self, *, own: bool) -> Projection:
         view = self._core.view(self._identity, own=True) if own else self._view
         return self._core.projection(view, self._request.attributes, self._request.head.types_only)
 

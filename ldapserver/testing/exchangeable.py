@@ -7,7 +7,9 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import TypeAlias
 
-from ldapserver.directory import BindOutcome
+from attrs import frozen
+
+from ldapserver.directory import BindOutcome, Standing
 from ldapserver.identity import ANONYMOUS, Identity, Peer
 from ldapserver.local import LocalDirectory
 from ldapserver.messages import (
@@ -38,7 +40,7 @@ class ExchangeableDirectory:
     def __init__(self, current: LocalDirectory) -> None:
         self.current = current
         self.intercept: Intercept = _let_pass
-        self._searches: set[Generator[bytes, None, Result]] = set()
+        self._searches: set[Generator[bytes, None, Result | Standing]] = set()
 
     def exchange(self, successor: LocalDirectory) -> None:
         """Searches that are under way end with an error; the former directory is closed."""
@@ -55,16 +57,38 @@ class ExchangeableDirectory:
         self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
     ) -> Generator[bytes, None, Result]:
         self.intercept(identity, request)
-        answers = self.current.search(identity, request, controls)
+        result = yield from self._unless_exchanged(self.current.search(identity, request, controls))
+        assert isinstance(result, Result)
+        return result
+
+    def synchronise(
+        self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
+    ) -> Generator[bytes, None, Result | Standing]:
+        self.intercept(identity, request)
+        answers = self.current.synchronise(identity, request, controls)
+        return self._standing((yield from self._unless_exchanged(answers)))
+
+    def _standing(self, outcome: Result | Standing) -> Result | Standing:
+        return outcome if isinstance(outcome, Result) else _Standing(self, self.current, outcome)
+
+    def _unless_exchanged(
+        self, answers: Generator[bytes, None, Result | Standing]
+    ) -> Generator[bytes, None, Result | Standing]:
         self._searches.add(answers)
         try:
-            result: Result | None = yield from answers
+            result: Result | Standing | None = yield from answers
         finally:
             answers.close()
             self._searches.discard(answers)
         if result is None:
-            raise LDAPError(ResultCode.UNAVAILABLE, "the directory was restored meanwhile")
+            raise _exchanged()
         return result
+
+    def last_transaction(self) -> int:
+        return self.current.last_transaction()
+
+    def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
+        return self.current.on_commit(notice)
 
     def compare(self, identity: Identity, request: CompareRequest, controls: tuple[Control, ...]) -> Result:
         self.intercept(identity, request)
@@ -88,3 +112,26 @@ class ExchangeableDirectory:
 
     def bulk(self, identity: Identity, request: BulkRequest) -> Future[BulkReport]:
         return self.current.bulk(identity, request)
+
+
+@frozen
+class _Standing:
+    """A search that goes on, as long as its directory is there."""
+
+    directory: ExchangeableDirectory
+    asked: LocalDirectory
+    standing: Standing
+
+    @property
+    def number(self) -> int:
+        return self.standing.number
+
+    def changes(self) -> Generator[bytes, None, Result | Standing]:
+        if self.directory.current is not self.asked:
+            raise _exchanged()
+        answers = self.standing.changes()
+        return self.directory._standing((yield from self.directory._unless_exchanged(answers)))
+
+
+def _exchanged() -> LDAPError:
+    return LDAPError(ResultCode.UNAVAILABLE, "the directory was restored meanwhile")

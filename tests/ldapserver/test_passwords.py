@@ -66,7 +66,12 @@ XCRYPT = [
 ARGON2 = [
     b"{ARGON2}$argon2i$v=19$m=4096,t=3,p=1$xbsHzb17eTqOeqv0hPVdsg$NKLAg3PUKTsLRfz2wNbtQBFMeSIr+MhKYzTLy3C+nyE",
 ]
-SLOW = PBKDF2 + CRYPT + XCRYPT + ARGON2
+# Dovecot's.
+SCRAM = [
+    b"{SCRAM-SHA-256}4096,oUqvmd2U5coF4os54hmO+g==,YoT6M4G8MgfoFkcZtAJeiZS7sFU6i+NxCZKZab7lV/c=,"
+    b"Wd1XR1k0JpmrgeQLHhQ/r3kZS06+n1Yj7ASndMSXPb0=",
+]
+SLOW = PBKDF2 + CRYPT + XCRYPT + ARGON2 + SCRAM
 
 needs_crypt = pytest.mark.skipif(not crypt_available(), reason="no libcrypt here")
 needs_xcrypt = pytest.mark.skipif(
@@ -81,6 +86,7 @@ needs_xcrypt = pytest.mark.skipif(
         *PLAIN,
         *PBKDF2,
         *ARGON2,
+        *SCRAM,
         *(pytest.param(stored, marks=needs_crypt) for stored in CRYPT),
         *(pytest.param(stored, marks=needs_xcrypt) for stored in XCRYPT),
     ],
@@ -88,7 +94,7 @@ needs_xcrypt = pytest.mark.skipif(
 def test_verify(stored: bytes) -> None:
     assert verify(stored, b"secret")
     for wrong in (b"Secret", b"", b"secret ", b"secret\0", b"secre", b"secret" * 1000, b"\0", b"\xff"):
-        if stored in PBKDF2 and wrong == b"secret\0":
+        if stored in PBKDF2 + SCRAM and wrong == b"secret\0":
             continue  # HMAC, which it is made of, pads short keys with zeros
         assert not verify(stored, wrong)
     assert not verify(stored[:-4], b"secret")
@@ -161,6 +167,13 @@ def test_kinds() -> None:
         b"{CRYPT}$2b$31$mQVk92/Tz15HEP0iJgDD2.XnYbJiRAKadnesv852m1lY8enXVxQ/W",
         b"{CRYPT}$y$jFT$tHAiOXCGpggAMVGS6riiQ.$x",
         b"{CRYPT}$1$a\0b$x",
+        b"{SCRAM-SHA-256}",
+        b"{SCRAM-SHA-256}4096",
+        b"{SCRAM-SHA-256}4096,,,",
+        b"{SCRAM-SHA-256}0,AAAA,AAAA,AAAA",
+        b"{SCRAM-SHA-256}99999999,AAAA,AAAA,AAAA",
+        b"{SCRAM-SHA-256}4096,AAAA,AAAA,AAAA,AAAA",
+        b"{SCRAM-SHA-256}4096,!,!,!",
         b"{ARGON2}",
         b"{ARGON2}$argon2id$",
         b"{ARGON2}$argon2x$v=19$m=4096,t=3,p=1$xbsHzb17eTqOeqv0hPVdsg$NKLAg3PUKTs",
@@ -180,12 +193,35 @@ def test_malformed_and_unbounded_values_match_nothing_at_once(stored: bytes) -> 
 
 
 schemes = st.sampled_from(
-    [b"SSHA", b"MD5", b"SHA512", b"PBKDF2-SHA256", b"CRYPT", b"ARGON2", b"CLEARTEXT", b"X", b""]
+    [
+        b"SSHA",
+        b"MD5",
+        b"SHA512",
+        b"PBKDF2-SHA256",
+        b"CRYPT",
+        b"ARGON2",
+        b"SCRAM-SHA-256",
+        b"CLEARTEXT",
+        b"X",
+        b"",
+    ]
 )
 rests = st.one_of(
     st.binary(max_size=60),
     st.text("$=,mtpvargon2id0123456789AB./", max_size=40).map(str.encode),
 )
+
+
+def test_scram_prepares_a_password() -> None:
+    """RFC 4013: what looks the same is the same."""
+    stored = (
+        b"{SCRAM-SHA-256}4096,c2FsdA==,pVtLqAzTVb10dZhxZhx5azdbrp1DK5zNa/WIhoEcENc=,"
+        b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    )
+    assert verify(stored, "I\u00adX \u00e4".encode())
+    assert verify(stored, "\u2168\u00a0a\u0308".encode())
+    assert not verify(stored, b"IX a")
+    assert not verify(stored, b"\xff")
 
 
 @given(schemes, rests, st.binary(max_size=20))

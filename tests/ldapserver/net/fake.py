@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any
 
@@ -82,6 +82,17 @@ class FakeDirectory:
         finally:
             self.open -= 1
         return Result()
+
+    def synchronise(
+        self, identity: Identity, request: SearchRequest, controls: tuple[Control, ...]
+    ) -> Generator[bytes, None, Result]:
+        raise NotImplementedError
+
+    def last_transaction(self) -> int:
+        return 0
+
+    def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
     def compare(self, identity: Identity, request: CompareRequest, controls: tuple[Control, ...]) -> Result:
         if request.dn == "bug":

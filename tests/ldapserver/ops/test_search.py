@@ -336,7 +336,7 @@ def test_a_small_subtree_is_walked_whatever_an_index_says(directory: EphemeralDi
             asked = request("(objectClass=CommuniGateGroup)", base)
             made = Search(core, snapshot, core.state(snapshot), core.administrator, asked)
             extent = made._plain_extent()
-            assert made._course(extent, made._plan(extent)).walking is walked
+            assert made._course(extent, made.plan(extent)).walking is walked
 
 
 def test_ones_own_entry_may_show_more() -> None:
