@@ -8,6 +8,7 @@ none behind.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from cgnode.editing import Edit, Refused, Values, canonical_domain, editing
 from cgnode.lookup import ACCOUNT, ALIAS, FORWARDER, GROUP, Site, StoreLookup
 from cgnode.members import State
 from cgnode.names import Address, account_address, domain_name, parse_address
+from cgnode.proto import sasl
 from cgnode.router import AccountRecord, AliasRecord, ForwarderRecord, GroupRecord, Record
 from ldapserver.aliases import Aliases
 from ldapserver.dn import parse_dn
@@ -58,13 +60,15 @@ def add_account(
     *,
     host: str | None = None,
     password: bytes | None = None,
+    scram: bool = False,
     real_name: str = "",
     surname: str = "",
 ) -> AccountRecord:
-    """On ``host``, or on the least loaded active backend.  ``password`` is in clear."""
+    """On ``host``, or on the least loaded active backend.  ``password`` is in clear;
+    ``scram`` keeps keys for SCRAM-SHA-256 of it too."""
     given = account_address(text)
     # Outside of the transaction, since it takes long.
-    hashed = b"" if password is None else _hashed(password)
+    hashed = [] if password is None else _hashed(password, scram)
     with editing(site) as edit:
         address = edit.canonical(given)
         edit.check_free(address)
@@ -101,10 +105,18 @@ def _host_for(edit: Edit, host: str | None) -> str:
     return chosen.name
 
 
-def _hashed(password: bytes) -> bytes:
+def _hashed(password: bytes, scram: bool) -> list[str]:
+    """The values of userPassword for a password.  ``verify`` meets the better one first."""
     if not password:
         raise Refused("an empty password")
-    return hash_password(password)
+    values = [hash_password(password)]
+    if scram:
+        try:
+            keys = sasl.scram_keys(password.decode(), secrets.token_bytes(16))
+        except ValueError:  # UnicodeDecodeError is one
+            raise Refused("a password that SCRAM-SHA-256 can't take: choose another one") from None
+        values.append(sasl.format_scram(keys))
+    return [value.decode() for value in values]
 
 
 def list_accounts(
@@ -167,8 +179,9 @@ def remove_account(site: Site, text: str) -> Follow:
     return _remove(site, text, AccountRecord)
 
 
-def set_password(site: Site, text: str, password: bytes) -> AccountRecord:
-    hashed = _hashed(password)
+def set_password(site: Site, text: str, password: bytes, *, scram: bool = False) -> AccountRecord:
+    """Instead of all that there were; ``scram`` as in ``add_account``."""
+    hashed = _hashed(password, scram)
     with editing(site) as edit:
         record = _account(edit.lookup, _in_own_domain(edit.lookup, text))
         edit.replace(record.dn, {"userPassword": hashed})

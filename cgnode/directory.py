@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred
 
 from cgnode.config import Config
 from cgnode.listeners import Listener, UnixListener, check_path
+from cgnode.net.tls import ldap_context
 from cgnode.tables import ConfigError, Wrong
-from cgnode.tls import server_context
 from ldapserver.local import LocalDirectory
 from ldapserver.net.factory import LDAPFactory
 from ldapserver.net.listen import ListenError, parse_url
@@ -33,11 +33,11 @@ class DirectoryService(MultiService):
     def __init__(self, reactor: Reactor, config: Config, folder: Path, directory: LocalDirectory) -> None:
         super().__init__()
         self._config = config
-        self._directory = directory
+        self.local = directory
         self._listeners = {_url(config, each, folder): each for each in config.ldap.listen}
-        tls = server_context(config)
-        factory = LDAPFactory(reactor, directory, config.ldap.limits, tls=tls)
-        self.ldap = LDAPService(reactor, factory, list(self._listeners), tls)
+        tls = ldap_context(config)
+        self.factory = LDAPFactory(reactor, directory, config.ldap.limits, tls=tls)
+        self.ldap = LDAPService(reactor, self.factory, list(self._listeners), tls)
         self.ldap.setServiceParent(self)
 
     def startService(self) -> None:
@@ -47,16 +47,12 @@ class DirectoryService(MultiService):
         except ListenError as error:
             raise self._refused(error) from None
 
-    def abandon(self) -> None:
-        """After a start that failed: nothing listens, and the store is closed."""
-        self._directory.close()
-
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop(super().stopService()))
 
     async def _stop(self, stopped: Deferred[Any]) -> None:
         await stopped
-        self._directory.close()
+        self.local.close()
 
     def _refused(self, error: ListenError) -> ConfigError:
         """The listener's error with the key that names the listener, and a way out."""

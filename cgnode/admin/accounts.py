@@ -20,6 +20,11 @@ def _password_arguments(parser: ArgumentParser) -> None:
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--password-file", metavar="FILE", help="a file with the password; - is stdin")
     ways.add_argument("--generate", action="store_true", help="make a password, and print it this once")
+    parser.add_argument(
+        "--scram",
+        action="store_true",
+        help="keep keys for SCRAM-SHA-256 too, for clients that prove a password without sending it",
+    )
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -37,6 +42,7 @@ def _add(arguments: Namespace) -> int:
             arguments.address,
             host=arguments.host,
             password=password,
+            scram=arguments.scram,
             real_name=arguments.name,
             surname=arguments.surname,
         )
@@ -48,7 +54,7 @@ def _add(arguments: Namespace) -> int:
 def _passwd(arguments: Namespace) -> int:
     password, made = _password(arguments)
     with open_site(arguments) as site:
-        record = accounts.set_password(site, arguments.address, password)
+        record = accounts.set_password(site, arguments.address, password, scram=arguments.scram)
     text = f"password of {record.address} changed"
     _say_with_password(arguments, text, record, password if made else None)
     return 0

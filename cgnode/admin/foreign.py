@@ -9,13 +9,14 @@ that somebody changed meanwhile is left alone, and entries that are done are not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, assert_never
 
 from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
+from cgnode.failover_ldap import contexts
 from ldapserver.dn import escape_value, key_is_within, normalise_dn, parse_dn
 from ldapserver.messages import (
     And,
@@ -161,9 +162,11 @@ class Work:
 
 @define
 class Progress:
-    """How far a run came; it stays true when the run fails.  ``unsure`` when the server
-    was told to commit and never said whether it did."""
+    """How far a run came; it stays true when the run fails.  ``beside`` are the modifications
+    that go with a move.  ``unsure`` when the server was told to commit and never said
+    whether it did."""
 
+    beside: int = 0
     matched: int = 0
     to_change: int = 0
     changed: int = 0
@@ -184,11 +187,12 @@ async def run(
     with ``transaction`` nothing was.  ``tick`` hears how many are done."""
     work = await _collect(directory, request, schema, progress)
     progress.to_change = len(work)
-    if work and not request.dry_run:
+    besides = () if isinstance(request, BulkModify) else request.besides
+    if (work or besides) and not request.dry_run:
         if transaction:
-            await _in_transaction(directory, work, progress, tick)
+            await _in_transaction(directory, besides, work, progress, tick)
         else:
-            await _send(directory, work, (), progress, tick)
+            await _send_all(directory, besides, work, (), progress, tick)
     changed = len(work) if request.dry_run else progress.changed
     return BulkReport(progress.matched, changed, "", request.dry_run)
 
@@ -226,9 +230,7 @@ async def _collect(
 async def _bases(directory: RemoteDirectory, base: str) -> list[str]:
     """Where to search.  The empty base is everything with us; elsewhere it is often
     nothing, and the root DSE tells what there is (RFC 4512 section 5.1)."""
-    root = None if base else await directory.read("", ("namingContexts",))
-    contexts = root.attributes[0].values if root and root.attributes else (base.encode(),)
-    return [context.decode() for context in contexts]
+    return [base] if base else list(await contexts(directory))
 
 
 async def _account(directory: RemoteDirectory, account: str, bases: list[str], schema: Schema) -> str:
@@ -256,14 +258,18 @@ def _key(dn: str, schema: Schema) -> tuple[bytes, ...]:
 
 
 async def _in_transaction(
-    directory: RemoteDirectory, work: list[Work], progress: Progress, tick: Callable[[int], object]
+    directory: RemoteDirectory,
+    besides: Sequence[ModifyRequest],
+    work: list[Work],
+    progress: Progress,
+    tick: Callable[[int], object],
 ) -> None:
     """All of it or, where anything fails, nothing (RFC 5805)."""
     identifier = (await directory.ask(ExtendedRequest(START_TRANSACTION, None))).value or b""
     part_of = Control(TRANSACTION, True, identifier)
     sent = Progress()
     try:
-        await _send(directory, work, (part_of,), sent, tick)
+        await _send_all(directory, besides, work, (part_of,), sent, tick)
         if sent.overtaken:
             raise LDAPError(ResultCode.OTHER, f"{sent.overtaken} entries changed meanwhile")
     except LDAPError:
@@ -277,12 +283,30 @@ async def _in_transaction(
         message = error.message or "the server refuses the transaction"
         raise LDAPError(error.code, message, error.matched_dn) from None
     progress.unsure = False
-    progress.changed = sent.changed
+    progress.beside, progress.changed = sent.beside, sent.changed
 
 
 def _end(identifier: bytes, *, commit: bool) -> bytes:
     """``TxnEndReq ::= SEQUENCE { commit BOOLEAN DEFAULT TRUE, identifier OCTET STRING }``"""
     return ber.sequence(b"" if commit else ber.boolean(False), ber.octets(identifier))
+
+
+async def _send_all(
+    directory: RemoteDirectory,
+    besides: Sequence[ModifyRequest],
+    work: list[Work],
+    controls: tuple[Control, ...],
+    progress: Progress,
+    tick: Callable[[int], object],
+) -> None:
+    """First what goes with the move, which must be possible as it stands."""
+    for each in besides:
+        try:
+            await directory.ask(each, controls)
+        except LDAPError as error:
+            raise LDAPError(error.code, f"{each.dn}: {error.message}", error.matched_dn) from None
+        progress.beside += 1
+    await _send(directory, work, controls, progress, tick)
 
 
 class _Waiting(Iterator[Work]):

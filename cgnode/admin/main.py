@@ -12,7 +12,22 @@ import sys
 from collections.abc import Sequence
 
 from cgnode import __version__
-from cgnode.admin import accounts, addresses, domains, failover, route, servers, transfer, upkeep
+from cgnode.admin import (
+    accounts,
+    addresses,
+    bulk,
+    ca,
+    domains,
+    failover,
+    queue,
+    route,
+    servers,
+    sessions,
+    status,
+    storages,
+    transfer,
+    upkeep,
+)
 from cgnode.admin.command import AdminError, Command, UsageError, told
 from cgnode.admin.target import add_options
 from cgnode.editing import Refused
@@ -27,10 +42,16 @@ COMMANDS: tuple[Command, ...] = (
     *accounts.COMMANDS,
     *addresses.COMMANDS,
     *servers.COMMANDS,
+    *status.COMMANDS,
+    *failover.COMMANDS,
+    *queue.COMMANDS,
+    *sessions.COMMANDS,
+    *storages.COMMANDS,
     *route.COMMANDS,
     *transfer.COMMANDS,
     *upkeep.COMMANDS,
-    *failover.COMMANDS,
+    *ca.COMMANDS,
+    *bulk.COMMANDS,
 )
 
 EXAMPLE = """\
@@ -39,7 +60,8 @@ examples:
   cgctl account add alice@example.com
   cgctl route alice@example.com
   cgctl --data cgnode-data import accounts.ldif
-  cgctl --data cgnode-data rehost be3 be5 --dry-run
+  cgctl status --watch
+  cgctl failover be3 --to be5
   cgctl --uri ldap://ldap.example.com -D cn=admin -y secret rehost be3 be5 --domain example.com
 """
 

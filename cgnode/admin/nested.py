@@ -5,12 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from cgnode.admin.command import Command, UsageError, add_json
-from cgnode.admin.target import add_options, local_directory
+from cgnode.admin.target import add_options, config_of, local_directory, server_of
 from cgnode.lookup import Site
 from ldapserver.dn import parse_dn
 from ldapserver.results import LDAPError
+
+if TYPE_CHECKING:
+    from ldapserver.local import LocalDirectory
 
 
 def nested(name: str, help: str, commands: Sequence[Command]) -> Command:
@@ -41,23 +45,43 @@ def arguments_for(
             parser.add_argument(name.lower(), metavar=name, help=text)
         if more is not None:
             more(parser)
-        parser.add_argument(
-            "--base", metavar="DN", default="", help="the entry that the domains are below (none)"
-        )
+        base_argument(parser)
         add_json(parser)
 
     return declare
 
 
+def base_argument(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", metavar="DN", help="the entry that the domains are below (as the configuration says)"
+    )
+
+
 @contextmanager
 def open_site(arguments: Namespace, *, create: bool = False) -> Iterator[Site]:
     """The records in the data folder."""
-    try:
-        parse_dn(arguments.base)
-    except LDAPError as error:
-        raise UsageError(f"--base: {error.message}") from None
+    site_base(arguments)
     with local_directory(arguments, create=create) as directory:
-        yield Site(directory.core, arguments.base)
+        yield site_of(arguments, directory)
+
+
+def site_of(arguments: Namespace, directory: LocalDirectory, *, given: bool = True) -> Site:
+    """The site in the directory of the data folder, as its node's configuration says."""
+    overrides = config_of(arguments).cluster.overrides
+    return Site(directory.core, site_base(arguments, given=given), overrides)
+
+
+def site_base(arguments: Namespace, *, given: bool = True) -> str:
+    """What --base names where it is ``given`` for that, or else the node's configuration; of a
+    directory by its URL nothing is known."""
+    key, base = "--base", vars(arguments).get("base") if given else None
+    if base is None and server_of(arguments) is None:
+        key, base = "cluster.base", config_of(arguments).cluster.base
+    try:
+        parse_dn(base or "")
+    except LDAPError as error:
+        raise UsageError(f"{key}: {error.message}") from None
+    return base or ""
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -7,7 +7,8 @@ ordinary LDAP (``foreign``).  Runs a reactor of its own until it is done."""
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -22,10 +23,23 @@ from ldapserver.net.remote import RemoteDirectory, RemoteError
 from ldapserver.results import LDAPError
 from ldapserver.schema import standard_schema
 
+Planning: TypeAlias = Callable[[RemoteDirectory], Awaitable[BulkRequest]]
+"""What is to be asked for, worked out from what is there."""
 
-def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> BulkReport:
-    """Raises AdminError, UsageError."""
-    address = _address(server.url)
+
+def planned(request: BulkRequest) -> Planning:
+    """What is to be asked for whatever is there."""
+
+    async def plan(_: RemoteDirectory) -> BulkRequest:
+        return request
+
+    return plan
+
+
+def bulk(servers: Sequence[Server], plan: Planning, *, use_transaction: bool) -> BulkReport:
+    """At the first server that can be reached.  Raises AdminError, UsageError, and what
+    ``plan`` raises of its own."""
+    addresses = [_address(server.url) for server in servers]
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
@@ -36,7 +50,8 @@ def bulk(server: Server, request: BulkRequest, *, use_transaction: bool) -> Bulk
         reactor.stop()
 
     def begin() -> None:
-        work = Deferred.fromCoroutine(_bulk(reactor, server, address, request, use_transaction))
+        known = list(zip(servers, addresses, strict=True))
+        work = Deferred.fromCoroutine(_bulk(reactor, known, plan, use_transaction))
         work.addBoth(end)
 
     reactor.callWhenRunning(begin)
@@ -60,19 +75,31 @@ def _address(url: str) -> Address:
 
 
 async def _bulk(
-    reactor: Any, server: Server, address: Address, request: BulkRequest, use_transaction: bool
+    reactor: Any, servers: Sequence[tuple[Server, Address]], plan: Planning, use_transaction: bool
 ) -> BulkReport:
     progress = foreign.Progress()
+    url = servers[-1][0].url
     try:
-        directory = await _connect(reactor, server, address)
+        url, directory = await _reach(reactor, servers)
         try:
-            return await _ask(directory, request, progress, use_transaction)
+            return await _ask(directory, await plan(directory), progress, use_transaction)
         finally:
             directory.close()
     except RemoteError as error:
-        raise AdminError(f"{server.url}: {error}{_so_far(progress)}") from None
+        raise AdminError(f"{url}: {error}{_so_far(progress)}") from None
     except LDAPError as error:
         raise AdminError(f"{told(error)}{_so_far(progress)}") from None
+
+
+async def _reach(reactor: Any, servers: Sequence[tuple[Server, Address]]) -> tuple[str, RemoteDirectory]:
+    """The first that answers; the last one's error where none does."""
+    *others, (last, place) = servers
+    for server, address in others:
+        try:
+            return server.url, await _connect(reactor, server, address)
+        except RemoteError as error:
+            print(f"cgctl: {server.url}: {error}; asking another", file=sys.stderr)
+    return last.url, await _connect(reactor, last, place)
 
 
 async def _connect(reactor: Any, server: Server, address: Address) -> RemoteDirectory:
@@ -110,6 +137,6 @@ async def _ask(
 def _so_far(progress: foreign.Progress) -> str:
     if progress.unsure:
         return "; it was to commit and did not answer: the same command finishes what is left, if any"
-    if not progress.changed:
+    if not (progress.changed or progress.beside):
         return "; nothing was changed"
     return f"; {progress.changed:,} of {progress.to_change:,} were changed: the same command does the rest"

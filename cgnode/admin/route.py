@@ -7,6 +7,7 @@ from typing import assert_never
 
 from cgnode.admin.command import Command, say
 from cgnode.admin.nested import arguments_for, open_site
+from cgnode.admin.target import config_of
 from cgnode.lookup import StoreLookup
 from cgnode.router import Account, Group, Loop, NoHost, Outcome, Remote, Router, Unknown, told
 
@@ -14,13 +15,15 @@ from cgnode.router import Account, Group, Loop, NoHost, Outcome, Remote, Router,
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--login", action="store_true", help="as the user name of a client that logs in")
     parser.add_argument(
-        "--default-domain", metavar="DOMAIN", default="", help="of names without a domain (none)"
+        "--default-domain", metavar="DOMAIN", help="of names without a domain (as the configuration says)"
     )
 
 
 def _route(arguments: Namespace) -> int:
+    domain = arguments.default_domain
     with open_site(arguments) as site, site.reading() as lookup:
-        router = Router(lookup, arguments.default_domain.lower())
+        default = config_of(arguments).cluster.default_domain if domain is None else domain.lower()
+        router = Router(lookup, default)
         routed = (router.login if arguments.login else router.route)(arguments.address)
         result = _facts(routed.outcome, lookup)
         lines = [*map(str, routed.steps), *_summary(routed.outcome, lookup)]

@@ -1,14 +1,14 @@
-"""``cgctl server`` and ``cgctl status``."""
+"""``cgctl server``: the servers' table."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from cgnode import servers
-from cgnode.admin.command import Command, UsageError, count, say
+from cgnode.admin.command import Command, UsageError, say
 from cgnode.admin.nested import arguments_for, nested, open_site, table
-from cgnode.lookup import HostLoad
+from cgnode.control.overview import server_facts
 from cgnode.members import PROTOCOLS, ROLES, Endpoint, Member, Members, State, parse_endpoint
 from cgnode.names import BadName
 
@@ -27,7 +27,7 @@ def _add(arguments: Namespace) -> int:
     member = Member(arguments.name, _roles(arguments) or ("backend",), _addresses(arguments))
     with open_site(arguments, create=True) as site:
         member = servers.add_server(site, member)
-    say(arguments, f"server {member.name} added: {', '.join(member.roles)}, active", _facts(member, None))
+    say(arguments, f"server {member.name} added: {', '.join(member.roles)}, active", server_facts(member))
     return 0
 
 
@@ -37,7 +37,7 @@ def _change(arguments: Namespace) -> int:
         raise UsageError("say what changes: --role, or an address such as --imap HOST:PORT")
     with open_site(arguments) as site:
         member = servers.change_server(site, arguments.name, roles, addresses)
-    say(arguments, f"server {member.name} changed", _facts(member, None))
+    say(arguments, f"server {member.name} changed", server_facts(member))
     return 0
 
 
@@ -86,61 +86,12 @@ def _list(arguments: Namespace) -> int:
     rows += [(each.name, each.state.value, ",".join(each.roles), " ".join(each.urls)) for each in members]
     text = table(rows) if len(rows) > 1 else "there is no server; cgctl server add NAME makes one known"
     lines = [text, *_faults(members)]
-    say(arguments, "\n".join(lines), {"servers": [_facts(each, None) for each in members]})
+    say(arguments, "\n".join(lines), {"servers": [server_facts(each) for each in members]})
     return 0
-
-
-def _status(arguments: Namespace) -> int:
-    with open_site(arguments) as site, site.reading() as lookup:
-        members, loads = lookup.members(), lookup.loads()
-    missing = {host: load for host, load in loads.items() if members.get(host) is None}
-    covered = sum(sum(load.covered.values()) for load in loads.values())
-    total = sum(load.entries for load in loads.values())
-    rows = [("SERVER", "STATE", "ROLES", "ACCOUNTS", "OF THESE COVERED FOR OTHERS")]
-    rows += [_row(each, loads.get(each.name, HostLoad())) for each in members]
-    hosts = sum("backend" in each.roles for each in members)
-    lines = [table(rows)] if len(rows) > 1 else []
-    lines.append(f"{count(total, 'account', 'accounts')} on {count(hosts, 'backend', 'backends')}")
-    lines[-1] += f", {covered:,} of them covered for another" if covered else ""
-    lines += _faults(members)
-    lines += [
-        f"! {count(load.entries, 'account', 'accounts')} on {host}, which is no server here: "
-        f"unavailable until there is one (cgctl server add {host}) or they move (cgctl rehost {host} OTHER)"
-        for host, load in missing.items()
-    ]
-    facts = {
-        "servers": [_facts(each, loads.get(each.name, HostLoad())) for each in members],
-        "unknown_servers": {host: load.entries for host, load in missing.items()},
-        "accounts": total,
-        "covered": covered,
-    }
-    say(arguments, "\n".join(lines), facts)
-    return 0
-
-
-def _row(member: Member, load: HostLoad) -> tuple[str, str, str, str, str]:
-    roles = ",".join(member.roles)
-    return member.name, member.state.value, roles, f"{load.entries:,}", _covering(load.covered)
-
-
-def _covering(covered: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} of {host}" for host, number in covered.items())
 
 
 def _faults(members: Members) -> list[str]:
     return [f"! {member.name}: {fault}" for member in members for fault in member.faults]
-
-
-def _facts(member: Member, load: HostLoad | None) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "name": member.name,
-        "state": member.state.value,
-        "roles": member.roles,
-        "addresses": {protocol: str(endpoint) for protocol, endpoint in member.addresses.items()},
-    }
-    if member.faults:
-        facts["faults"] = member.faults
-    return facts if load is None else {**facts, "accounts": load.entries, "covered": dict(load.covered)}
 
 
 _ONE = arguments_for(_NAME)
@@ -166,5 +117,4 @@ COMMANDS = (
             Command("remove", "forget a server that serves nothing", _ONE, _remove),
         ),
     ),
-    Command("status", "servers, their states and accounts", arguments_for(), _status),
 )

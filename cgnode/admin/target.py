@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def add_options(parser: ArgumentParser, *, shown: bool) -> None:
     """The options that name the target.  They are taken before the command and after it,
     so they have no defaults, and only one parser's help shows them."""
     folder = parser.add_argument_group("a node on this machine")
-    server = parser.add_argument_group("or any directory (rehost, restore, bulk-modify)")
+    server = parser.add_argument_group("or any directory (failover, rehost, restore, bulk-modify)")
     for group, options in ((folder, FOLDER_OPTIONS), (server, SERVER_OPTIONS)):
         for flag, metavar, text in options:
             group.add_argument(flag, metavar=metavar, default=SUPPRESS, help=text if shown else SUPPRESS)
@@ -65,8 +66,27 @@ def server_of(arguments: Namespace) -> Server | None:
         return None
     if "data" in given or "config" in given:
         raise UsageError("--uri names a directory, --data and --config a folder: give one of them")
-    ca = _contents("--ca", given["ca"]) if "ca" in given else None
+    ca = _given("--ca", given["ca"]) if "ca" in given else None
     return Server(given["uri"], given.get("D"), _password(given), bool(given.get("Z")), ca)
+
+
+def remote_servers(arguments: Namespace) -> tuple[Server, ...]:
+    """Where a bulk change is to be asked for: the directory that --uri names, or the one that
+    the node follows; nothing where the folder has the directory itself."""
+    server = server_of(arguments)
+    if server is not None:
+        return (server,)
+    config = config_of(arguments)
+    access = config.cluster.directory
+    if access is None or (config.data / STORE).is_dir():
+        return ()
+    password = _contents("cluster.directory.password_file", access.password_file, config)
+    if access.password_env is not None:
+        password = os.fsencode(os.environ.get(access.password_env, ""))
+    ca = _contents("cluster.directory.ca", access.ca, config) or None
+    return tuple(
+        Server(url, access.bind_dn, password.rstrip(b"\r\n"), access.start_tls, ca) for url in access.urls
+    )
 
 
 @contextmanager
@@ -109,7 +129,7 @@ def _password(given: dict[str, object]) -> bytes:
         raise UsageError(f"-{ways[0]} needs -D, the DN to bind as")
     match ways:
         case ["y"]:
-            return _contents("-y", given["y"]).rstrip(b"\r\n")
+            return _given("-y", given["y"]).rstrip(b"\r\n")
         case ["w"]:
             return str(given["w"]).encode()
         case ["W"]:
@@ -118,7 +138,15 @@ def _password(given: dict[str, object]) -> bytes:
             return b""
 
 
-def _contents(flag: str, path: object) -> bytes:
+def _contents(key: str, path: Path | None, config: Config) -> bytes:
+    """Of a file that the configuration names; empty where it names none."""
+    try:
+        return b"" if path is None else path.read_bytes()
+    except OSError as error:
+        raise config.error(key, f"cannot read {path}: {error.strerror}") from None
+
+
+def _given(flag: str, path: object) -> bytes:
     try:
         return Path(str(path)).read_bytes()
     except OSError as error:

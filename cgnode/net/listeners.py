@@ -61,7 +61,8 @@ class Admission:
 @frozen
 class Opening:
     """A port to be: ``host`` "" is every address, ``port`` 0 any free one.  ``tls`` is the
-    context of TLS from the start.  ``busy`` is what one too many is told."""
+    context of TLS from the start.  ``busy`` is what one too many is told; ``scheme`` is for
+    people."""
 
     key: str
     host: str
@@ -70,6 +71,7 @@ class Opening:
     tls: Any = None
     admission: Admission = Admission()
     busy: bytes = b""
+    scheme: str = ""
 
 
 @define
@@ -161,6 +163,8 @@ class MailListeners(Service):
         self.counters = Counters()
         self.addresses: dict[str, Endpoint] = {}
         """By the listener's key: where it really is, once started."""
+        self.places: list[tuple[str, Endpoint]] = []
+        """The same in their order, by schemes."""
 
     @property
     def open(self) -> int:
@@ -194,7 +198,9 @@ class MailListeners(Service):
             reason = error.strerror or str(error)
             raise CannotListen(opening.key, f"cannot listen at {_place(opening)}: {reason}") from None
         self._ports.append(port)
-        self.addresses[opening.key] = Endpoint(opening.host or "localhost", port.getHost().port)
+        endpoint = Endpoint(opening.host or "localhost", port.getHost().port)
+        self.addresses[opening.key] = endpoint
+        self.places.append((opening.scheme, endpoint))
 
 
 def _refused(opening: Opening, number: int) -> CannotListen:

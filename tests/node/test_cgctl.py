@@ -14,7 +14,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from tests.cgnode.test_tls import make_pair
+from tests.cgnode.net.certificates import Authority
 from tests.node.running import CGCTL, RunningNode, cgctl, cgctl_process, running_node
 
 ACCOUNT = """\
@@ -171,7 +171,8 @@ def test_nobody_may_rehost(node: RunningNode) -> None:
 
 
 def test_at_a_distance_under_tls(tmp_path: Path) -> None:
-    tls, other = make_pair(tmp_path, "localhost"), make_pair(tmp_path, "other")
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    tls = authority.issue("localhost")
     config = tmp_path / "site.toml"
     config.write_text(
         f'data = "data"\n[ldap]\nlisten = ["ldaps://127.0.0.1:0", "ldap://127.0.0.1:0"]\n'
@@ -183,9 +184,9 @@ def test_at_a_distance_under_tls(tmp_path: Path) -> None:
         login = ["-D", "cn=admin", "-y", str(tmp_path / "data" / "admin.secret")]
         rehost = [*login, "rehost", "be3", "be5", "--dry-run"]
         for target in (["--uri", secure], ["--uri", plain, "-Z"]):
-            trusted = cgctl_process(*target, "--ca", tls.certificate, *rehost)
+            trusted = cgctl_process(*target, "--ca", authority.path, *rehost)
             assert trusted == "8 entries would be moved from be3 to be5\n"
-            for options in ([], ["--ca", str(other.certificate)]):
+            for options in ([], ["--ca", str(other.path)]):
                 error = cgctl_process(*target, *options, *rehost, status=1)
                 assert error == f"cgctl: {target[1]}: TLS: certificate verify failed; nothing was changed\n"
 

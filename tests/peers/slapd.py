@@ -20,10 +20,19 @@ attributetype ( 1.3.6.1.4.1.4203.666.99.1.1 NAME 'hostServer' EQUALITY caseIgnor
   SUBSTR caseIgnoreIA5SubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
 attributetype ( 1.3.6.1.4.1.4203.666.99.1.2 NAME 'oldHostServer' EQUALITY caseIgnoreIA5Match
   SUBSTR caseIgnoreIA5SubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.4203.666.99.1.3 NAME 'serverRole' EQUALITY caseIgnoreIA5Match
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
+attributetype ( 1.3.6.1.4.1.4203.666.99.1.4 NAME 'serverState' EQUALITY caseIgnoreIA5Match
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.4203.666.99.1.5 NAME 'serverAddress' EQUALITY caseIgnoreIA5Match
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 )
 objectclass ( 1.3.6.1.4.1.4203.666.99.2.1 NAME 'CommuniGateAccount' SUP inetOrgPerson STRUCTURAL
   MUST uid MAY ( hostServer $ oldHostServer ) )
 objectclass ( 1.3.6.1.4.1.4203.666.99.2.2 NAME 'CommuniGateDomain' SUP top STRUCTURAL
   MUST cn MAY ( description $ hostServer $ oldHostServer ) )
+objectclass ( 1.3.6.1.4.1.4203.666.99.2.3 NAME 'cgnodeServers' SUP top STRUCTURAL MUST cn )
+objectclass ( 1.3.6.1.4.1.4203.666.99.2.4 NAME 'cgnodeServer' SUP top STRUCTURAL
+  MUST ( cn $ serverState ) MAY ( serverAddress $ serverRole ) )
 """
 
 CONFIG = """\
@@ -33,6 +42,7 @@ include {schema}/inetorgperson.schema
 include {folder}/site.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload syncprov
 pidfile {folder}/slapd.pid
 sizelimit 50
 database mdb
@@ -66,16 +76,17 @@ def require(*programs: str) -> None:
 
 
 @contextmanager
-def running_slapd(folder: Path, ldif: str) -> Iterator[Slapd]:
-    """A slapd that holds ``ldif``'s entries."""
+def running_slapd(folder: Path, ldif: str, more: str = "") -> Iterator[Slapd]:
+    """A slapd that holds ``ldif``'s entries; ``more`` is configuration of its database."""
     require("slapd", "slapadd")
-    (folder / "db").mkdir()
+    (folder / "db").mkdir(exist_ok=True)
     (folder / "site.schema").write_text(SCHEMA)
     config = folder / "slapd.conf"
-    config.write_text(CONFIG.format(folder=folder, schema="/etc/ldap/schema"))
+    config.write_text(CONFIG.format(folder=folder, schema="/etc/ldap/schema") + more)
     environ = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"}
-    # No -q: what a test loads is to be checked.
-    subprocess.run(["slapadd", "-f", config], input=ldif, text=True, check=True, env=environ)
+    if ldif:
+        # No -q: what a test loads is to be checked.
+        subprocess.run(["slapadd", "-f", config], input=ldif, text=True, check=True, env=environ)
     url = f"ldap://127.0.0.1:{_free_port()}"
     with (folder / "slapd.log").open("wb") as log:
         process = subprocess.Popen(["slapd", "-f", config, "-h", url, "-d", "0"], stderr=log, env=environ)
