@@ -395,7 +395,19 @@ class MailStore(Protocol):
         """Owners of the attached storages, the backend's own first."""
 
     def account(self, address: str, *, home: str | None = None, create: bool = False) -> Account: ...
+    def deliver_all(self, deliveries: Sequence[tuple[Account, Incoming]]) -> list[MailStoreError | None]:
+        """As ``Account.deliver`` into INBOXes, sharing what durability costs; of each, why not."""
+
+    def has(self, address: str, *, home: str) -> bool: ...
     def accounts(self, home: str | None = None) -> Iterator[str]: ...
+    def identity(self, address: str, *, home: str) -> str:
+        """Whose mailbox it is, as ``identify`` was told; "" where nobody has told, or there is none.
+        It stays with the mailbox when that gets another name, is set aside or carried away."""
+
+    def identify(self, address: str, identity: str, *, home: str) -> None: ...
+    def find(self, identity: str, *, home: str) -> str | None:
+        """The address of the mailbox that is whose this identity is."""
+
     def rename(self, address: str, new: str, *, home: str | None = None) -> None: ...
     def remove(self, address: str, *, home: str | None = None) -> Removed:
         """Set it aside; ``purge`` is what destroys it."""

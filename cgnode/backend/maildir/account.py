@@ -69,27 +69,41 @@ class MaildirAccount:
         make_parts(folder, self._disk)
 
     def deliver(self, incoming: Incoming, folder: str = INBOX) -> None:
-        file = _file(incoming)
+        file = file_of(incoming)
         file.seal()
         folder = folder_name(folder)
         target = None
         try:
             with self.work() as work:
-                place = self.tree.place(folder)
-                self._usage.check(self.quota, file.size, 1, self.tree.places())
-                path = f"{place}/new/{sized(self._disk.unique(), file.size, file.size)}"
-                self._link(file, path, place)
-                target = path
-                work.sync_directory(f"{place}/new")
-                self._usage.add(file.size, 1)
-                if (mailbox := self._mailboxes.get(folder)) is not None:
-                    mailbox.arrived(work)
+                target = self._arrive(file, folder, work)
         except MailStoreError:
             # Its sender will be told that it was not, and may send it again.
             if target is not None:
                 with suppress(OSError):
                     disks.unlink(target)
             raise
+
+    def begin_delivery(self, file: IncomingFile, work: Work) -> str:
+        """Put a message, which is durable, into INBOX; delivered once ``work`` is done.  Its place, from
+        where it is to be taken away should that fail."""
+        with translated(), self.guard.hold():
+            return self._arrive(file, INBOX, work)
+
+    def _arrive(self, file: IncomingFile, folder: str, work: Work) -> str:
+        """With the account held."""
+        place = self.tree.place(folder)
+        self._usage.check(self.quota, file.size, 1, self.tree.places)
+        path = f"{place}/new/{sized(self._disk.unique(), file.size, file.size)}"
+        self._link(file, path, place)
+        try:
+            work.sync_directory(f"{place}/new")
+            self._usage.add(file.size, 1)
+            if (mailbox := self._mailboxes.get(folder)) is not None:
+                mailbox.arrived(work)
+        except BaseException:
+            disks.unlink(path)
+            raise
+        return path
 
     def _link(self, file: IncomingFile, path: str, place: str) -> None:
         try:
@@ -101,14 +115,14 @@ class MaildirAccount:
     def append(self, folder: str, messages: Sequence[New]) -> Appended:
         arrivals = []
         for new in messages:
-            file = _file(new.incoming)
+            file = file_of(new.incoming)
             file.seal(new.date)
             flags = checked_flags(new.flags)
             arrivals.append(Arrival(flags, file.date(), file.size, file.size, self._placing(file)))
         with self.work() as work:
             mailbox = self.mailbox(folder, work)
             size = sum(arrival.octets for arrival in arrivals)
-            self._usage.check(self.quota, size, len(arrivals), self.tree.places())
+            self._usage.check(self.quota, size, len(arrivals), self.tree.places)
             uids = mailbox.receive(arrivals, work)
             self._usage.add(size, len(arrivals))
             mailbox.announce(work)
@@ -133,7 +147,7 @@ class MaildirAccount:
             departures = [source.departure(uid, moved) for uid in there]
             size = sum(arrival.octets for arrival in departures)
             if not move:
-                self._usage.check(self.quota, size, len(there), self.tree.places())
+                self._usage.check(self.quota, size, len(there), self.tree.places)
             try:
                 got = target.receive(departures, work, each=move)
             finally:
@@ -267,7 +281,7 @@ class MaildirAccount:
                 callback()
 
 
-def _file(incoming: Incoming) -> IncomingFile:
+def file_of(incoming: Incoming) -> IncomingFile:
     if not isinstance(incoming, IncomingFile):
         raise TypeError("a message is delivered by the engine that it was written with")
     return incoming

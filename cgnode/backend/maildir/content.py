@@ -56,7 +56,12 @@ class IncomingFile:
             self._file.write(data)
         self._size += len(data)
 
-    def seal(self, date: int | None = None) -> None:
+    def flush(self) -> None:
+        """Write all of it, durably or not."""
+        with self._working():
+            self._file.flush()
+
+    def seal(self, date: int | None = None, disk: Disk | None = None) -> None:
         """Make it durable, dated ``date`` (None: of its last octet)."""
         if self._sealed and date == self._date:
             return
@@ -64,7 +69,7 @@ class IncomingFile:
             self._file.flush()
             if date is not None:
                 os.utime(self._file.fileno(), (date, date))
-            self._disk.sync_open(self._file.fileno())
+            (disk or self._disk).sync_open(self._file.fileno())
         self._date, self._sealed = date, True
 
     @contextmanager

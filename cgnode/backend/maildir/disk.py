@@ -18,6 +18,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from cgnode.backend.maildir.together import Sharing
 from cgnode.backend.store import StorageFailed, StorageFull
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -68,24 +69,37 @@ class Names:
 
 @frozen
 class Disk:
-    """How an engine writes.  ``sync=False`` gives durability away (for tests whose data dies with them)."""
+    """How an engine writes.  ``sync=False`` gives durability away (for tests whose data dies with them);
+    with ``together``, threads that wait for a disk share what it does."""
 
     sync: bool = True
     clock: Callable[[], float] = time.time
     unique: Callable[[], str] = field(factory=lambda: Names(time.time))
+    together: Sharing | None = None
 
     def sync_directory(self, path: str) -> None:
         if self.sync:
-            _sync(path, os.O_DIRECTORY, os.fsync)
+            self._sync_path(path, os.O_DIRECTORY, os.fsync)
 
     def sync_data(self, path: str) -> None:
         """Of a file: what it holds, as long as it is."""
         if self.sync:
-            _sync(path, 0, os.fdatasync)
+            self._sync_path(path, 0, os.fdatasync)
 
     def sync_open(self, descriptor: int) -> None:
         if self.sync:
-            os.fsync(descriptor)
+            self._sync(descriptor, os.fsync)
+
+    def _sync_path(self, path: str, flags: int, how: Callable[[int], None]) -> None:
+        descriptor = os.open(path, READ | flags)
+        try:
+            self._sync(descriptor, how)
+        finally:
+            os.close(descriptor)
+
+    def _sync(self, descriptor: int, how: Callable[[int], None]) -> None:
+        if self.together is None or not self.together.sync(descriptor):
+            how(descriptor)
 
     def create(self, path: str) -> int:
         """A new file, open for writing."""
@@ -146,14 +160,6 @@ class Disk:
                 raise
             finally:
                 os.close(descriptor)
-
-
-def _sync(path: str, flags: int, how: Callable[[int], None]) -> None:
-    descriptor = os.open(path, READ | flags)
-    try:
-        how(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -5,26 +5,39 @@ Which accounts are open is known here, so that all sessions of a process share t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Self
 from weakref import WeakValueDictionary
 
 from cgnode.backend.maildir.account import MaildirAccount
+from cgnode.backend.maildir.batch import deliver_all
 from cgnode.backend.maildir.check import check_account
 from cgnode.backend.maildir.disk import Disk
+from cgnode.backend.maildir.identities import Identities
 from cgnode.backend.maildir.names import account_place
 from cgnode.backend.maildir.storage import Storage
-from cgnode.backend.store import AccountExists, NoSuchAccount, Problem, Removed, StorageAway
+from cgnode.backend.store import (
+    Account,
+    AccountExists,
+    Incoming,
+    MailStoreError,
+    NoSuchAccount,
+    Problem,
+    Removed,
+    StorageAway,
+)
 
 
 class MaildirStore:
-    def __init__(self, own: Storage, disk: Disk) -> None:
+    """``owner`` is the backend, whose own storage may be away like any other's."""
+
+    def __init__(self, owner: str, disk: Disk) -> None:
         self._disk = disk
         self._lock = Lock()
-        self._storages = {own.owner: own}
-        self._own = own
+        self._owner = owner.lower()
+        self._storages: dict[str, Storage] = {}
         self._open: WeakValueDictionary[tuple[str, str], MaildirAccount] = WeakValueDictionary()
 
     @classmethod
@@ -33,8 +46,13 @@ class MaildirStore:
 
         Raises StorageUnusable, StorageFull, StorageFailed.
         """
-        disk = disk or Disk()
-        return cls(Storage.make(path, owner, disk), disk)
+        store = cls(owner, disk or Disk())
+        store.make(path)
+        return store
+
+    def make(self, path: Path) -> None:
+        """Make the backend's own storage, where there is none, and attach it.  Raises as ``open``."""
+        self._attach(Storage.make(path, self._owner, self._disk))
 
     # --- storages ------------------------------------------------------------------------
 
@@ -51,19 +69,22 @@ class MaildirStore:
 
         Raises StorageUnusable, also where another storage of that owner is attached.
         """
-        storage = Storage.open(path, self._disk)
+        return self._attach(Storage.open(path, self._disk))
+
+    def _attach(self, storage: Storage) -> str:
         with self._lock:
             known = self._storages.get(storage.owner)
             if known is not None and known.path != storage.path:
                 raise StorageAway(f"{known.path} is attached as the storage of {storage.owner}")
-            self._storages = {**self._storages, storage.owner: storage}
+            found = {**self._storages, storage.owner: storage}
+            self._storages = dict(sorted(found.items(), key=lambda item: item[0] != self._owner))
         storage.sweep()
         return storage.owner
 
     def detach(self, home: str) -> None:
         """Serve it no longer; what sessions have open of it is gone for them."""
         storage = self._storage(home)
-        if storage is self._own:
+        if storage.owner == self._owner:
             raise StorageAway(f"the storage of {home} is this backend's own")
         with self._lock:
             self._storages = {name: one for name, one in self._storages.items() if one is not storage}
@@ -105,7 +126,7 @@ class MaildirStore:
         if storage is None:
             if not create:
                 raise NoSuchAccount(address)
-            storage = self._own if home is None else self._storage(home)
+            storage = self._storage(home or self._owner)
             storage.create(address)
         key = storage.owner, address
         with self._lock:
@@ -114,6 +135,9 @@ class MaildirStore:
                 account = MaildirAccount(address, storage.owner, storage.maildir(address), self._disk)
                 self._open[key] = account
             return account
+
+    def deliver_all(self, deliveries: Sequence[tuple[Account, Incoming]]) -> list[MailStoreError | None]:
+        return deliver_all(deliveries, self._disk)
 
     def _close(self, home: str, address: str) -> None:
         """Whoever has the account open finds it gone, once nobody is at work there."""
@@ -149,6 +173,20 @@ class MaildirStore:
 
     def purge(self, removed: Removed) -> None:
         self._storage(removed.home).purge(removed)
+
+    # --- whose they are ------------------------------------------------------------------
+
+    def identity(self, address: str, *, home: str) -> str:
+        return Identities(self._storage(home)).get(_canonical(address))
+
+    def identify(self, address: str, identity: str, *, home: str) -> None:
+        Identities(self._storage(home)).put(_canonical(address), identity)
+
+    def find(self, identity: str, *, home: str) -> str | None:
+        return Identities(self._storage(home)).find(identity)
+
+    def has(self, address: str, *, home: str) -> bool:
+        return self._storage(home).has(address)
 
     # --- upkeep --------------------------------------------------------------------------
 

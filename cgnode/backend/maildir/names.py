@@ -32,6 +32,7 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
+@lru_cache(4096)
 def account_place(address: str) -> tuple[str, str]:
     """Domain and local part of an address, as its folders are called.  Raises BadName."""
     local, at, domain = address.lower().rpartition("@")

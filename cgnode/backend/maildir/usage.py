@@ -10,7 +10,7 @@ before a message is refused for it.  Called with the account held.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from attrs import define
@@ -33,13 +33,13 @@ class UsageFile:
     path: str
     _disk: Disk
 
-    def check(self, quota: Quota, size: int, messages: int, folders: Iterable[str]) -> None:
+    def check(self, quota: Quota, size: int, messages: int, folders: Callable[[], Iterable[str]]) -> None:
         """Raise OverQuota where so much more is too much."""
         if quota.size is None and quota.messages is None:
             return
-        usage = self.read(quota, folders)
+        usage = self.read(quota, folders())
         if not _fits(usage, quota, size, messages) and self._is_worth_counting():
-            usage = self.count(quota, folders)
+            usage = self.count(quota, folders())
         if not _fits(usage, quota, size, messages):
             raise OverQuota(f"{usage.size} octets in {usage.messages} messages, {size} in {messages} more")
 
