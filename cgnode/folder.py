@@ -1,10 +1,16 @@
 """The data folder: what is where in it.
 
-directory/    the store of the directory
-config        a link to the configuration file that the node was last started with
-node.lock     held by the node that runs (``lock``)
-admin.secret  the administrator's password, where none is configured (``secret``)
-ldapi         the node's Unix socket, where none is configured
+directory/      the store of the directory
+config          a link to the configuration file that the node was last started with
+node.lock       held by the node that runs (``lock``)
+admin.secret    the administrator's password, where none is configured (``secret``)
+cluster.secret  what nodes show each other, where no file is configured (``secret``)
+ldapi           the node's Unix socket, where none is configured
+control         the Unix socket of the control interface (``control``)
+replica/        a frontend's or backend's copy of the directory (``replica``)
+queue/          a frontend's mail queue
+storage/        a backend's own account storage; storages.json lists those attached besides
+ca/             the cluster's certificate authority, where ``cgctl ca init`` was said
 """
 
 from __future__ import annotations

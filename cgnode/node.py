@@ -9,62 +9,89 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import resource
-import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import MultiService
-from twisted.logger import LogEvent, LogLevel, STDLibLogObserver, globalLogBeginner
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
 
-from cgnode import __version__
 from cgnode.config import Config
 from cgnode.directory import DirectoryService
 from cgnode.folder import make_folder, remember_config
+from cgnode.greeting import of_directory, of_member, of_node
 from cgnode.lock import NodeLock
+from cgnode.logs import begin_logging
 from cgnode.opening import open_directory
-from cgnode.secret import Secret, administrator_secret
+from cgnode.secret import administrator_secret
+
+if TYPE_CHECKING:
+    from cgnode.member import MemberParts
 
 
-class Node(MultiService):
+class Node(Service):
     """The parts of one node, each there for a role; started in order, stopped backwards."""
 
     def __init__(self, reactor: Any, config: Config, folder: Path, environ: Mapping[str, str]) -> None:
         """Raises ConfigError; nothing is served before ``startService``."""
-        super().__init__()
         self._config = config
         self._folder = folder
-        if "directory" in config.roles:
-            self.secret = administrator_secret(config, folder, environ)
-            directory = open_directory(config, folder, self.secret.password)
-            self.directory = DirectoryService(reactor, config, folder, directory)
-            self.directory.setServiceParent(self)
-        # The roles to come, backend and frontend, take their places here.
+        self._parts: list[Any] = []
+        self._member: MemberParts | None = None
+        try:
+            if "directory" in config.roles:
+                self.secret = administrator_secret(config, folder, environ)
+                directory = open_directory(config, folder, self.secret.password)
+                self.directory = DirectoryService(reactor, config, folder, directory)
+                self._parts.append(self.directory)
+            if _is_member(config):
+                # Only now: a directory on its own does without what this loads.
+                from cgnode.member import MemberParts
+
+                own = self.directory if "directory" in config.roles else None
+                self._member = MemberParts(reactor, config, folder, environ, own, self._parts.append)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def startService(self) -> None:
+        """Raises ConfigError where a listener can't be had."""
+        super().startService()
+        for part in self._parts:
+            part.startService()
+        if self._member is not None:
+            self._member.register()
 
     def abandon(self) -> None:
         """After a start that failed: let go of what was opened."""
-        if "directory" in self._config.roles:
-            self.directory.abandon()
+        for part in reversed(self._parts):
+            maybeDeferred(part.stopService)
+
+    def stopService(self) -> Deferred[None]:
+        """Each part when those that use it have ended."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for part in reversed(self._parts):
+            await maybeDeferred(part.stopService)
 
     def greeting(self) -> Iterator[str]:
         """Where everything is, for the person who started the node."""
-        yield f"cgnode {__version__}: {', '.join(self._config.roles)}; data in {self._folder}"
+        yield of_node(self._config, self._folder)
         if "directory" in self._config.roles:
-            yield from _directory_lines(self._config, self.directory.ldap.urls, self.secret)
+            yield from of_directory(self._config, self.directory.ldap.urls, self.secret)
+        if self._member is not None:
+            yield from of_member(self._config, self._member.places)
 
 
-def _directory_lines(config: Config, urls: list[str], secret: Secret) -> Iterator[str]:
-    administrator = config.ldap.administrator.dn
-    login = ["-x", "-D", administrator, *(["-y", str(secret.path)] if secret.path else ["-W"])]
-    if urls[0].startswith("ldapi:"):
-        login = ["-Y", "EXTERNAL"]
-    yield f"  LDAP           {'  '.join(urls)}"
-    yield f"  administrator  {administrator}, password in {secret.place}"
-    yield f"  try            {shlex.join(['ldapsearch', '-LLL', '-H', urls[0], *login, '-b', ''])}"
+def _is_member(config: Config) -> bool:
+    """A directory on its own serves LDAP clients and does no more, unless it is told to be
+    seen or to act."""
+    seen = config.http is not None and config.http.key != "--data"
+    return config.roles != ("directory",) or seen or config.cluster.auto_failover is not None
 
 
 def run(config: Config) -> int:
@@ -75,8 +102,8 @@ def run(config: Config) -> int:
         remember_config(folder, config)
     except OSError as error:
         raise config.error(config.data_key, f"cannot write to {folder}: {error.strerror}") from None
-    _begin_logging(config.log_level)
-    _allow_descriptors(config.ldap.limits.connections)
+    begin_logging(config.log_level, config.log_format)
+    _allow_descriptors(config)
     from twisted.internet import reactor
 
     return _serve(reactor, Node(reactor, config, folder, os.environ), lock)
@@ -100,30 +127,17 @@ def _serve(reactor: Any, node: Node, lock: NodeLock) -> int:
     return 0
 
 
-def _begin_logging(level: str) -> None:
-    """All parts' logs, Twisted's among them, as lines on stderr."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    pass_on = STDLibLogObserver("cgnode")
-
-    def observe(event: LogEvent) -> None:
-        if not _is_chatter(event):
-            pass_on(event)
-
-    globalLogBeginner.beginLoggingTo([cast(Any, observe)], redirectStandardIO=False)
-
-
-def _is_chatter(event: LogEvent) -> bool:
-    """Twisted's own word of each port that opens and closes."""
-    own = str(event.get("log_namespace", "")).startswith(("log_legacy", "twisted.", "-"))
-    return own and event.get("log_level") in (LogLevel.debug, LogLevel.info)
-
-
-def _allow_descriptors(connections: int) -> None:
+def _allow_descriptors(config: Config) -> None:
     """Room for the connections that the limits allow, as far as the system lets us."""
+    wanted = 200
+    if "directory" in config.roles:
+        wanted += config.ldap.limits.connections
+    if "frontend" in config.roles:
+        # One to the client and one to its host.
+        wanted += 2 * config.frontend.login.connections + config.frontend.smtp.connections
+    if "backend" in config.roles:
+        wanted += config.backend.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + 100
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

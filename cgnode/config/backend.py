@@ -14,7 +14,7 @@ SCHEMES = ("lmtp", "imap", "pop3")
 
 
 def _default_listen() -> tuple[MailListener, ...]:
-    ports = {"lmtp": 2024, "imap": 2143, "pop3": 2110}
+    ports = {"lmtp": 2124, "imap": 2143, "pop3": 2110}
     return tuple(MailListener(scheme, "127.0.0.1", port) for scheme, port in ports.items())
 
 

@@ -52,6 +52,7 @@ class Action(Enum):
     DELAYED = "delayed"
     DELIVERED = "delivered"
     RELAYED = "relayed"
+    EXPANDED = "expanded"
 
 
 @frozen
@@ -103,7 +104,7 @@ def wanted(sender: Address | None, fate: Fate) -> bool:
             return not notify or Notify.FAILURE in notify
         case Action.DELAYED:
             return not notify or Notify.DELAY in notify
-        case Action.DELIVERED | Action.RELAYED:
+        case Action.DELIVERED | Action.RELAYED | Action.EXPANDED:
             return Notify.SUCCESS in notify
 
 
@@ -112,7 +113,7 @@ def reports(
 ) -> Iterator[Report]:
     """The reports to be sent, one for each kind of news; none, often.  ``read`` gives the
     first so many octets of the original's text."""
-    kinds = ((Action.FAILED,), (Action.DELAYED,), (Action.DELIVERED, Action.RELAYED))
+    kinds = ((Action.FAILED,), (Action.DELAYED,), (Action.DELIVERED, Action.RELAYED, Action.EXPANDED))
     for actions in kinds:
         fates = [f for f in original.fates if f.action in actions and wanted(original.mail.sender, f)]
         if fates:
@@ -197,7 +198,7 @@ class _Composer:
                 return "Undelivered mail returned to sender"
             case Action.DELAYED:
                 return "Delayed mail (it is still being tried)"
-            case Action.DELIVERED | Action.RELAYED:
+            case Action.DELIVERED | Action.RELAYED | Action.EXPANDED:
                 return "Successful mail delivery report"
 
     # --- the parts ---------------------------------------------------------------------
@@ -224,7 +225,7 @@ class _Composer:
                     "Your message has not been delivered to the recipients below yet.",
                     "It is still being tried; there is no need to send it again.",
                 )
-            case Action.DELIVERED | Action.RELAYED:
+            case Action.DELIVERED | Action.RELAYED | Action.EXPANDED:
                 return ("As you asked to be told: your message has been delivered, or passed on.",)
 
     def _known_as(self, fate: Fate) -> str:
@@ -239,6 +240,8 @@ class _Composer:
                 yield "delivered"
             case Action.RELAYED:
                 yield "passed on to a mail system that may report no more about it"
+            case Action.EXPANDED:
+                yield "passed on to the members of a group"
             case Action.FAILED | Action.DELAYED:
                 if _gave_up(fate):
                     yield "it was tried for as long as messages are kept; the last time:"
@@ -314,7 +317,7 @@ def _gave_up(fate: Fate) -> bool:
 def _status_code(fate: Fate) -> str:
     """RFC 3463."""
     match fate.action:
-        case Action.DELIVERED | Action.RELAYED:
+        case Action.DELIVERED | Action.RELAYED | Action.EXPANDED:
             return "2.0.0"
         case Action.DELAYED:
             category = "4"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # Importing a submodule makes it an attribute of ``ldap``.
-_PARTS = ("ldap", "ldap.controls.readentry", "ldap.dn", "ldap.modlist")
+_PARTS = ("ldap", "ldap.controls.readentry", "ldap.dn", "ldap.modlist", "ldap.syncrepl")
 
 
 def _imported() -> Any:

@@ -1,7 +1,8 @@
 """What the log's frames say: a list of entries in JSON.
 
     {"k": "message", "n": number, ...}  a message as it is; whatever was said before is void
-    {"k": "change", "n": number, ...}   recipients, by index, and flags that have changed
+    {"k": "change", "n": number, ...}   recipients, by index, and flags that have changed;
+                                        recipients that have come to it, from an index on
     {"k": "end", "n": number}           the message is gone
     {"k": "last", "n": number}          numbers up to this one have been given
 
@@ -178,13 +179,17 @@ def _reason(code: int, enhanced: str, text: str, host: str) -> Reason:
 
 
 def change(value: Message, indexes: Iterable[int]) -> Entry:
-    return {
+    entry: Entry = {
         "k": "change",
         "n": value.number,
         "hold": int(value.hold),
         "warned": int(value.warned),
         "to": {index: _state(value.addressees[index]) for index in indexes},
     }
+    if len(value.addressees) > value.kept:
+        entry["from"] = value.kept
+        entry["more"] = [_addressee(addressee) for addressee in value.addressees[value.kept :]]
+    return entry
 
 
 def told(value: Message, indexes: Iterable[int], warned: bool) -> Entry:
@@ -199,6 +204,10 @@ def told(value: Message, indexes: Iterable[int], warned: bool) -> Entry:
 def apply_change(value: Message, entry: Entry) -> None:
     value.hold = bool(entry["hold"])
     value.warned = bool(entry["warned"])
+    if "more" in entry:
+        more = tuple(_parse_addressee(fields) for fields in entry["more"])
+        value.addressees = value.addressees[: entry["from"]] + more
+        value.kept = len(value.addressees)
     for index, fields in entry["to"].items():
         _set_state(value.addressees[int(index)], fields)
 

@@ -24,7 +24,7 @@ on a full disk, it is kept in memory and written as soon as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -79,6 +79,7 @@ class MailQueue:
         self._recipients = 0
         self._moving: Iterator[None] | None = None
         self._moved: int | None = None
+        self._work: Callable[[], object] = lambda: None
         self._large = ThreadPoolExecutor(4, "queue-large")
         self._spool = Spool.open(folder, limits, random, self._upkeep)
         self.problems = self._spool.problems
@@ -108,6 +109,11 @@ class MailQueue:
                 queue._admit(message, waking=True)
             queue._save()
         return queue
+
+    def on_work(self, call: Callable[[], object]) -> None:
+        """``call()``, in any thread, when ``due`` may have something that it had not before,
+        and ``next_event`` could not tell."""
+        self._work = call
 
     def close(self) -> None:
         """Finish what is being committed.  Waits for the disk."""
@@ -174,7 +180,9 @@ class MailQueue:
         with self._lock:
             message = self._table.messages.get(number_of(due.id))
             if message is not None:
+                before = len(message.addressees)
                 self._schedule.routed(message, due, routes, self._clock.monotonic())
+                self._recipients += len(message.addressees) - before
             self._save()
 
     def next_attempt(self, destination: Destination | None = None) -> Attempt | None:
@@ -227,12 +235,38 @@ class MailQueue:
         """It is up again, or accounts have moved from it: what waits for it is routed
         again at once, at a pace.  Returns how many messages that are."""
         with self._lock:
-            return self._schedule.wake(destination)
+            woken = self._schedule.wake(destination)
+        self._work()
+        return woken
 
     def wake_where(self, match: Callable[[Address], bool]) -> int:
         """Likewise what waits for certain recipients; looks at every message."""
         with self._lock:
-            return self._schedule.wake_where(match)
+            woken = self._schedule.wake_where(match)
+        self._work()
+        return woken
+
+    def waited_for(self) -> tuple[Destination, ...]:
+        """The destinations that something waits for."""
+        with self._lock:
+            return tuple(lane.destination for lane in self._table.lanes if lane.waiting)
+
+    def waiting(self, destination: Destination) -> tuple[int, ...]:
+        """What waits for it, in numbers for ``wake_moved``."""
+        with self._lock:
+            lane = self._table.lanes.find(destination)
+            return () if lane is None else tuple(lane.waiting)
+
+    def wake_moved(
+        self, destination: Destination, numbers: Iterable[int], moved: Callable[[Address], bool]
+    ) -> int:
+        """Likewise those of these messages' recipients that wait for the destination and have
+        ``moved``."""
+        with self._lock:
+            woken = self._schedule.wake_moved(destination, numbers, moved)
+        if woken:
+            self._work()
+        return woken
 
     # --- telling senders ---------------------------------------------------------------
 
@@ -295,6 +329,7 @@ class MailQueue:
             with self._lock:
                 for message in messages:
                     self._admit(message)
+            self._work()
             future.set_result(result)
 
         return durable
@@ -342,12 +377,14 @@ class MailQueue:
             match target:
                 case None:
                     lanes = list(self._table.lanes)
-                    return sum(self._schedule.flush(lane.destination) for lane in lanes)
+                    flushed = sum(self._schedule.flush(lane.destination) for lane in lanes)
                 case Destination():
-                    return self._schedule.flush(target)
+                    flushed = self._schedule.flush(target)
                 case _:
                     self._schedule.flush_message(self._find(target))
-                    return 1
+                    flushed = 1
+        self._work()
+        return flushed
 
     def hold(self, message_id: str) -> None:
         """Try it no more until it is released.  Raises UnknownMessage."""
@@ -360,6 +397,7 @@ class MailQueue:
         with self._lock:
             self._schedule.release(self._find(message_id))
             self._save()
+        self._work()
 
     def remove(self, message_id: str) -> None:
         """Forget it; nobody is told.  Raises UnknownMessage."""
@@ -395,7 +433,9 @@ class MailQueue:
         return True
 
     def _saved(self, number: int) -> None:
-        self._table.touched.pop(number, None)
+        if self._table.touched.pop(number, None) is not None:
+            kept = self._table.messages[number]
+            kept.kept = len(kept.addressees)
         message = self._table.ended.pop(number, None)
         if message is not None:
             self._recipients -= len(message.addressees)

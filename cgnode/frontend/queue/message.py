@@ -14,7 +14,7 @@ from math import inf
 from sys import intern
 from typing import TYPE_CHECKING, Final
 
-from attrs import define
+from attrs import define, field
 
 from cgnode.frontend.queue.errors import UnknownMessage
 from cgnode.frontend.queue.log import Place
@@ -57,6 +57,7 @@ class Outcome(IntEnum):
     DELIVERED = 1
     RELAYED = 2
     FAILED = 3
+    EXPANDED = 4
 
 
 @define(eq=False, weakref_slot=False)
@@ -84,7 +85,8 @@ class Message:
     """``arrival`` is wall time, ``born`` the same moment on the monotonic clock; ``large``
     has its content in a file of its own.  ``timer``: when the schedule looks at it again.
     ``warn``: its sender is to be told of the delay now; ``warned``: was told.
-    ``telling``: what its sender is told is being written."""
+    ``telling``: what its sender is told is being written.  ``kept``: how many of its
+    recipients the log knows."""
 
     number: int
     mail: Mail
@@ -101,6 +103,10 @@ class Message:
     warn: bool = False
     telling: bool = False
     timer: float = inf
+    kept: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.kept = len(self.addressees)
 
     @property
     def id(self) -> str:

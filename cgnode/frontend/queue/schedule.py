@@ -12,7 +12,7 @@ Every way out of DELAYED goes through DUE, so every retry is routed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from random import Random
 from typing import Final, assert_never
@@ -31,6 +31,7 @@ from cgnode.frontend.queue.values import (
     Destination,
     Due,
     Duty,
+    Expand,
     Kind,
     Permanent,
     Policy,
@@ -118,7 +119,9 @@ class Schedule:
     def routed(self, message: Message, due: Due, routes: Mapping[int, Route], now: float) -> None:
         """What was asked for by ``due``.  What has no route is deferred."""
         stale = due.generation != self._waking.generation
-        for index, _ in due.recipients:
+        # What stands for others comes last, so that it is known who is there without it.
+        ordered = sorted(due.recipients, key=lambda one: isinstance(routes.get(one[0]), Expand))
+        for index, _ in ordered:
             addressee = message.addressees[index]
             if addressee.stage is not Stage.ROUTING:
                 continue
@@ -144,6 +147,8 @@ class Schedule:
                 self.table.delay(message, index, reason, now)
             case Refuse(reason):
                 self.table.finish(message, index, Outcome.FAILED, reason)
+            case Expand(recipients):
+                self.table.expand(message, index, recipients)
             case _:
                 assert_never(route)
 
@@ -192,7 +197,9 @@ class Schedule:
         token = next(self._tokens)
         indexes = tuple(target.index for target in targets)
         self._running[token] = _Running(message, lane, indexes, lane.condition is Condition.DEAD)
-        return Attempt(token, message.id, lane.destination, message.mail, tuple(targets), message.size)
+        return Attempt(
+            token, message.id, lane.destination, message.mail, tuple(targets), message.size, message.session
+        )
 
     def report(self, token: int, results: Mapping[int, Result], now: float) -> None:
         """How an attempt ended whose destination was there.  What has no result has
@@ -262,6 +269,11 @@ class Schedule:
 
     def wake_where(self, match: Callable[[Address], bool]) -> int:
         return self._waking.wake_where(match)
+
+    def wake_moved(
+        self, destination: Destination, numbers: Iterable[int], moved: Callable[[Address], bool]
+    ) -> int:
+        return self._waking.wake_moved(destination, numbers, moved)
 
     # --- notices -----------------------------------------------------------------------
 

@@ -131,6 +131,16 @@ class Content:
         self._descriptor = descriptor
         self._read = 0
 
+    @property
+    def here(self) -> bool:
+        """Reading does not wait."""
+        return self._descriptor is None
+
+    @property
+    def left(self) -> int:
+        """Octets that were not read."""
+        return self.size - self._read
+
     def read(self, octets: int) -> bytes:
         """So many, or what is left; raises QueueError."""
         octets = min(octets, self.size - self._read)

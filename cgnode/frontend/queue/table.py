@@ -17,11 +17,14 @@ from math import inf
 from random import Random
 from typing import Final
 
+from attrs import evolve
+
 from cgnode.frontend.queue.lane import Lane, Lanes
 from cgnode.frontend.queue.message import Addressee, Message, Outcome, Stage
 from cgnode.frontend.queue.timers import Timers, backoff
 from cgnode.frontend.queue.values import Policy, Reason
-from cgnode.proto.smtp.envelope import Notify
+from cgnode.proto.smtp.address import Address
+from cgnode.proto.smtp.envelope import Notify, Recipient
 from cgnode.proto.smtp.reply import Reply
 
 DOWN: Final = Reason(Reply(451, "4.4.1", "the destination is down"))
@@ -106,6 +109,24 @@ class Table:
         addressee.owed = outcome is Outcome.FAILED or (ours and wanted)
         self.touch(message, index)
 
+    def expand(self, message: Message, index: int, recipients: Iterable[Address]) -> None:
+        """It is done; these are recipients in its place (RFC 3461 section 5.2.7.3: a success
+        is reported of the whole, not of each)."""
+        parameters = message.addressees[index].recipient.parameters
+        if Notify.SUCCESS in parameters.notify:
+            notify = parameters.notify - {Notify.SUCCESS} or frozenset({Notify.NEVER})
+            parameters = evolve(parameters, notify=notify)
+        # By both names; and what was expanded does not come again, so this has an end.
+        known = {_who(a.address) for a in message.addressees}
+        known |= {_who(a.goal) for a in message.addressees if a.goal is not None}
+        fresh: list[Addressee] = []
+        for address in recipients:
+            if _who(address) not in known:
+                known.add(_who(address))
+                fresh.append(Addressee(Recipient(address, parameters)))
+        message.addressees += tuple(fresh)
+        self.finish(message, index, Outcome.EXPANDED, None)
+
     def delay(self, message: Message, index: int, reason: Reason, now: float) -> None:
         """It failed for now: again later, or never when its time is over."""
         addressee = message.addressees[index]
@@ -182,6 +203,11 @@ class Table:
 
     def _standing(self) -> Iterator[tuple[float, int]]:
         return ((m.timer, number) for number, m in self.messages.items() if m.timer < inf)
+
+
+def _who(address: Address) -> tuple[str, str]:
+    """Equal for what may be the same mailbox."""
+    return address.local.lower(), address.domain.lower()
 
 
 def _bounded(reason: Reason) -> Reason:

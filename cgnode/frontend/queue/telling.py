@@ -18,6 +18,7 @@ _ACTIONS: Final = {
     Outcome.DELIVERED: Action.DELIVERED,
     Outcome.RELAYED: Action.RELAYED,
     Outcome.FAILED: Action.FAILED,
+    Outcome.EXPANDED: Action.EXPANDED,
 }
 
 

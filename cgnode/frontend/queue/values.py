@@ -143,7 +143,15 @@ class Refuse:
     reason: Reason
 
 
-Route: TypeAlias = Deliver | Defer | Refuse
+@frozen
+class Expand:
+    """It stands for these, who take its place in the message.  Who is a recipient of it
+    already, by this or another name, does not become one twice."""
+
+    recipients: tuple[Address, ...]
+
+
+Route: TypeAlias = Deliver | Defer | Refuse | Expand
 
 
 # --- delivering ------------------------------------------------------------------------
@@ -159,7 +167,8 @@ class Target:
 
 @frozen
 class Attempt:
-    """One transaction to be made with a destination; ``size`` is the content's."""
+    """One transaction to be made with a destination; ``size`` is the content's, ``session``
+    the envelope's."""
 
     token: int
     id: str
@@ -167,6 +176,7 @@ class Attempt:
     mail: Mail
     targets: tuple[Target, ...]
     size: int
+    session: str = ""
 
 
 class Duty(Enum):

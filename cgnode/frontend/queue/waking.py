@@ -6,7 +6,7 @@ What lives here: parking and waking.  What must not: single attempts (``schedule
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from random import Random
 from typing import Final
@@ -93,6 +93,21 @@ class Waking:
             moved = [self._release(message, lane, wanted, True) for lane in lanes]
             woken += any(moved)
         return woken
+
+    def wake_moved(
+        self, destination: Destination, numbers: Iterable[int], moved: Callable[[Address], bool]
+    ) -> int:
+        """Route again, of these messages, what waits for the destination and does not belong
+        there any more."""
+        self.generation += 1
+        lane = self._table.lanes.find(destination)
+        if lane is None:
+            return 0
+        waiting = [lane.waiting[number] for number in numbers if number in lane.waiting]
+        return sum(
+            self._release(message, lane, lambda addressee: moved(addressee.address), True)
+            for message in waiting
+        )
 
     def hurry(self, message: Message) -> None:
         """Try it now; a destination that is dead gets a chance by it."""

@@ -166,6 +166,7 @@ def test_notify(action: Action, parameters: RecipientParameters) -> None:
         Action.DELAYED: (RecipientParameters(), DELAY),
         Action.DELIVERED: (SUCCESS,),
         Action.RELAYED: (SUCCESS,),
+        Action.EXPANDED: (SUCCESS,),
     }
     fate = Fate(recipient("u@be1.example", parameters), action, BUSY)
     assert wanted(parse_address("a@here.example"), fate) == (parameters in expected[action])

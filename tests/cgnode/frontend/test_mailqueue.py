@@ -20,7 +20,8 @@ from cgnode.frontend.queue.errors import (
     UnknownMessage,
 )
 from cgnode.frontend.queue.mailqueue import MailQueue
-from cgnode.frontend.queue.values import Deliver, Delivered, Permanent, Reported
+from cgnode.frontend.queue.values import Deliver, Delivered, Expand, Permanent, Reported, Route, Temporary
+from cgnode.proto.smtp.address import Address, parse_address
 from cgnode.proto.smtp.envelope import (
     Body,
     MailParameters,
@@ -41,6 +42,7 @@ from tests.cgnode.frontend.world import (
     Time,
     attempts,
     busy,
+    by_domain,
     check,
     deliver,
     envelope,
@@ -646,3 +648,92 @@ def test_syncs_are_shared(queue: MailQueue, monkeypatch: pytest.MonkeyPatch) -> 
     go.set()
     assert len({future.result(10) for future in futures}) == 10
     assert len(syncs) <= 2
+
+
+# --- groups ----------------------------------------------------------------------------
+
+
+def by_group(address: Address) -> Route:
+    """all@here.example are two; who is in it is at be1."""
+    if address.local == "all":
+        return Expand((parse_address("U@be1.example"), parse_address("v@be1.example")))
+    return by_domain(address)
+
+
+def test_a_group_takes_its_place_for_good(tmp_path: Path, time: Time) -> None:
+    with opened(tmp_path, time) as queue:
+        message = send(queue, "all@here.example", "u@be1.example")
+        route(queue, by_group)
+        route(queue, by_group)
+        shown = [(one["address"], one["state"]) for one in queue.show(message)["to"]]
+        expected = [("all@here.example", "expanded"), ("u@be1.example", "ready"), ("v@be1.example", "ready")]
+        assert shown == expected, "who is there already is not there twice"
+        assert queue.counts()["recipients"] == 3
+        [attempt] = attempts(queue)
+        one, two = attempt.targets
+        queue.report(attempt, {one.index: Delivered(), two.index: Temporary(BUSY)})
+    for _ in range(2):
+        with opened(tmp_path, time) as queue:
+            states = [one["state"] for one in queue.show(message)["to"]]
+            assert states == ["expanded", "delivered", "ready"]
+            assert queue.counts()["recipients"] == 3
+    with opened(tmp_path, time) as queue:
+        assert deliver(queue) == [(message, BE1, ("v@be1.example",))]
+
+
+def test_a_group_outlives_the_move_of_its_message(tmp_path: Path, time: Time) -> None:
+    with opened(tmp_path, time) as queue:
+        message = send(queue, "all@here.example")
+        route(queue, by_group)
+        route(queue, by_group)
+        with queue._lock:
+            queue._spool.move(queue._find(message))
+    with opened(tmp_path, time) as queue:
+        assert deliver(queue, by_group) == [(message, BE1, ("U@be1.example", "v@be1.example"))]
+
+
+def test_a_group_among_itself_has_an_end(queue: MailQueue) -> None:
+    def in_circles(address: Address) -> Route:
+        return Expand((parse_address("a@here.example"), parse_address("b@here.example")))
+
+    send(queue, "a@here.example")
+    for _ in range(4):
+        route(queue, in_circles)
+    assert not ids(queue)
+
+
+def test_the_success_of_a_group_is_told_once(queue: MailQueue) -> None:
+    notify = RecipientParameters(frozenset({Notify.SUCCESS}))
+    send(queue, recipient("all@here.example", notify))
+    delivered = deliver(queue, by_group)
+    assert len(delivered) == 1
+    future = queue.notify()
+    assert future is not None
+    [report] = future.result(10).reports
+    assert b"Action: expanded" in text_of(queue, report)
+    assert queue.notify() is None
+
+
+def test_only_what_has_moved_goes_on(queue: MailQueue) -> None:
+    queue.down(BE1)
+    moved, stays = send(queue, "u@be1.example"), send(queue, "v@be1.example")
+    route(queue)
+    assert queue.waited_for() == (BE1,)
+    numbers = queue.waiting(BE1)
+    assert len(numbers) == 2
+    assert queue.wake_moved(BE1, numbers, lambda address: address.local == "u") == 1
+    assert deliver(queue, lambda _: Deliver(BE2)) == [(moved, BE2, ("u@be1.example",))]
+    assert ids(queue) == [stays]
+    assert queue.wake_moved(BE2, numbers, lambda _: True) == 0
+
+
+def test_there_is_word_of_work(queue: MailQueue) -> None:
+    called: list[int] = []
+    queue.on_work(lambda: called.append(1))
+    message = send(queue, "u@be1.example", hold=True)
+    assert called
+    called.clear()
+    queue.release(message)
+    queue.flush()
+    queue.wake(BE1)
+    assert len(called) == 3
