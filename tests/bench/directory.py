@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,31 +30,10 @@ from ldapserver.wire.framing import Framer
 from tests.bench.data import make
 from tests.bench.load import Client, Load
 from tests.bench.machine import Server, anonymous_memory
+from tests.bench.row import Row
 from tests.bench.servers import Ours, Slapd, Subject, modify
 
 STEPS = ("import", "lookup", "modify", "start", "memory", "rehost", "bulk")
-
-
-@frozen
-class Row:
-    """``figure`` is ours, to be at least (or, with ``at_most``, at most) ``least``, and
-    better ``aim``: a ratio to slapd's where both were timed, else in the unit named."""
-
-    work: str
-    ours: str
-    slapd: str
-    figure: float
-    least: float
-    aim: float
-    unit: str = "x slapd"
-    at_most: bool = False
-
-    @property
-    def reached(self) -> str:
-        for bound, word in ((self.aim, "aim"), (self.least, "least")):
-            if self.figure <= bound if self.at_most else self.figure >= bound:
-                return word
-        return "MISSED"
 
 
 @frozen
@@ -239,10 +217,3 @@ def _seconds(value: float) -> str:
 def _rate_text(loads: list[Load]) -> str:
     rate, cpu = median(load.rate for load in loads), median(load.cpu for load in loads)
     return f"{rate:,.0f}/s ({cpu:.0f} us CPU)"
-
-
-def peer_version() -> str:
-    found = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Version}", "slapd"], capture_output=True, text=True, check=False
-    )
-    return found.stdout or "of unknown version"

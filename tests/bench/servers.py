@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench.data import BASE
-from tests.bench.machine import Server, free_port, timed
+from tests.bench.machine import ROOT, Server, free_port, timed
 
-ROOT = Path(__file__).parents[2]
 _SCHEMA = Path("/etc/ldap/schema")
 
 # What our schema has built in, for slapd; OIDs in OpenLDAP's experimental arc.
