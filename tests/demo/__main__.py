@@ -20,9 +20,15 @@ def main() -> int:
     parser.add_argument(
         "--phase", type=float, default=Size().phase, help="seconds in each state (%(default)s)"
     )
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=Size().drain,
+        help="seconds for what waited, after the failover (%(default)s)",
+    )
     parser.add_argument("--work", type=Path, help="an empty folder for the nodes, which is kept")
     given = parser.parse_args()
-    size = Size(accounts=given.accounts, rate=given.rate, phase=given.phase)
+    size = Size(accounts=given.accounts, rate=given.rate, phase=given.phase, drain=given.drain)
     try:
         if given.work is None:
             with tempfile.TemporaryDirectory(prefix="cgnode-demo-") as folder:

@@ -20,12 +20,14 @@ LOST, SIBLING = "be3", "be2"
 
 @frozen
 class Size:
-    """How big it is; ``phase`` is how many seconds traffic runs in each state."""
+    """How big it is; ``phase`` is how many seconds traffic runs in each state, ``drain`` how
+    many the mail that waited may take after the failover."""
 
     accounts: int = 300
     domains: int = 3
     rate: float = 40.0
     phase: float = 4.0
+    drain: float = 2.0
 
 
 @define
@@ -130,8 +132,12 @@ class Scenario:
         self.cluster.cgctl("d1", "failover", LOST, "--to", SIBLING)
         done = time.monotonic()
         self.outcome.failover = done - start
-        wait_until(lambda: not waiting & self._queued(), 10, "the waiting mail is delivered")
+        wait_until(lambda: not waiting & self._queued(), 30, "the waiting mail is delivered")
         self.outcome.drained = time.monotonic() - done
+        if self.outcome.drained > self.size.drain:
+            raise Failed(
+                f"the waiting mail was delivered after {self.outcome.drained:.1f} s, not {self.size.drain:g}"
+            )
         account = next(each for each in self.traffic.accounts if each.host == LOST)
         log_in(self.cluster.nodes["fe1"], account).logout()
         after = time.monotonic()
