@@ -174,7 +174,7 @@ class MemberParts:
             metrics.Metrics(self._numbers()).render,
             QueueCalls.of(frontend.queue, frontend.delivery.look) if frontend else None,
             SessionCalls.of(sessions, following, config.cluster.default_domain) if sessions else None,
-            StorageCalls.of(backend.storages) if backend else None,
+            StorageCalls.of(backend.storages, backend.upkeep) if backend else None,
             FailoverCalls.of(following.site, directory.local) if directory else None,
         )
 

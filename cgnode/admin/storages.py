@@ -141,6 +141,24 @@ def _restore(arguments: Namespace) -> int:
     return 0
 
 
+def _sweep(arguments: Namespace) -> int:
+    report = ask_one(_node(arguments), lambda client: client.post("mailboxes/sweep"))
+    if report["suspicious"]:
+        raise AdminError(report["suspicious"])
+    lines = [
+        f"{count(report['set_aside'], 'mailbox', 'mailboxes')} of {report['mailboxes']:,} set aside",
+        *(f"! {each}" for each in report["failed"]),
+    ]
+    say(arguments, "\n".join(lines), report)
+    return 1 if report["failed"] else 0
+
+
+def _adopt(arguments: Namespace) -> int:
+    facts = ask_one(_node(arguments), lambda client: client.post("mailboxes/adopt"))
+    say(arguments, f"{count(facts['adopted'], 'mailbox', 'mailboxes')} given to accounts", facts)
+    return 0
+
+
 def _find(found: Sequence[_Removed], address: str, name: str | None) -> _Removed:
     """The one that is meant; raises AdminError."""
     own = [each for each in found if each["address"] == address.lower()]
@@ -173,11 +191,13 @@ COMMANDS = (
     ),
     nested(
         "mailbox",
-        "mailboxes of removed accounts, which a backend keeps aside",
+        "a backend's mailboxes, and those of removed accounts, which it keeps aside",
         (
             Command("removed", "list the mailboxes that are set aside", _node_only, _removed),
             Command("purge", "destroy mailboxes that are set aside", _purge_arguments, _purge),
             Command("restore", "put a mailbox back in its place", _restore_arguments, _restore),
+            Command("sweep", "set mailboxes without an account aside, however many", _node_only, _sweep),
+            Command("adopt", "give mailboxes to accounts of their names, made anew", _node_only, _adopt),
         ),
     ),
 )

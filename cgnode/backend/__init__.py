@@ -1,5 +1,7 @@
 """The backend: it stores the mail of the accounts that the directory gives it.
 
-What lives here: ``store``, the interface to a mail store, and its engines.  What must not:
-protocols (``cgnode.proto``), Twisted, the directory.
+``store`` is the interface to a mail store and ``maildir`` its engine, which know nothing of
+the directory and of protocols; ``storages``, ``mailboxes`` and ``upkeep`` say whose mail is
+in them; ``lmtp``, ``imap`` and ``pop3`` serve it, ``sessions`` is what these two share;
+``service`` makes one backend of all.
 """

@@ -20,7 +20,15 @@ from attrs import frozen
 
 from cgnode.backend.remembered import Remembered
 from cgnode.backend.sessions.hosting import Here
-from cgnode.backend.store import Account, AccountExists, MailStore, NoSuchAccount, Quota, StorageAway
+from cgnode.backend.store import (
+    Account,
+    AccountExists,
+    MailStore,
+    NoSuchAccount,
+    Quota,
+    Removed,
+    StorageAway,
+)
 from cgnode.following import Following
 from cgnode.lookup import StoreLookup
 from cgnode.names import Address
@@ -160,11 +168,27 @@ class Mailboxes:
         if len(self._replaced) >= MOST_AT_ONCE:
             raise StorageAway(
                 f"the mailbox of {address} is of an account with another entryUUID, as too many were of"
-                " late: was the directory made anew? Confirm with 'cgctl storage adopt'"
+                " late: was the directory made anew? Confirm with 'cgctl mailbox adopt'"
             )
         self._replaced.append(now)
 
     # --- for operators ----------------------------------------------------------------------
+
+    def put_back(self, removed: Removed) -> None:
+        """A mailbox that was set aside is that of the account which has its name now; what came for it
+        meanwhile must be nothing.  Raises NoSuchAccount, AccountExists."""
+        address, home, store = removed.address, removed.home, self._store
+        owner = self._owners.get(self._following.site, address, self._owner)
+        if owner is None:
+            raise NoSuchAccount(f"there is no account {address}; add it before its mailbox is put back")
+        with self._lock:
+            if store.has(address, home=home):
+                count = store.account(address, home=home).usage(recount=True).messages
+                if count:
+                    raise AccountExists(f"{address} has a mailbox by now, with mail in it: {count}")
+                store.remove(address, home=home)
+            store.put_back(removed)
+            store.identify(address, owner.identity, home=home)
 
     def adopt(self) -> int:
         """Take every mailbox here for that of the account that has its name now; how many were not."""

@@ -75,8 +75,8 @@ class BackendService(Service):
         store = self.storages.store
         quota = None if backend.quota is None else Quota(size=backend.quota)
         mailboxes = Mailboxes(following, store, quota, time.monotonic)
-        upkeep = Upkeep(following, store, mailboxes)
-        self.upkeep = UpkeepService(reactor, disks, following, upkeep, self.storages)
+        self.upkeep = Upkeep(following, store, mailboxes)
+        self._upkeep_service = UpkeepService(reactor, disks, following, self.upkeep, self.storages)
         # Those served here have limits of their own.
         self.sessions = Sessions(reactor, following, most=0, idle=inf)
         self.authenticator = Authenticator(
@@ -110,6 +110,7 @@ class BackendService(Service):
             ),
             tls=tls,
             folder=folder,
+            deliver_all=store.deliver_all,
         )
         self.imap = ImapBackend(
             reactor,
@@ -150,7 +151,7 @@ class BackendService(Service):
         self.ports.startService()
         self.sessions.startService()
         self.lmtp.startService()
-        self.upkeep.startService()
+        self._upkeep_service.startService()
 
     def stopService(self) -> Deferred[None]:
         """Take nothing more, end what is under way, then let go of the storages."""
@@ -161,5 +162,5 @@ class BackendService(Service):
         await self.ports.stopService()
         await maybeDeferred(self.sessions.stopService)
         await self.lmtp.stopService()
-        await self.upkeep.stopService()
+        await self._upkeep_service.stopService()
         self.storages.close()

@@ -89,7 +89,7 @@ class Upkeep:
         if len(missing) > max(_FEW, report.mailboxes * _PART) and not force:
             report.suspicious = (
                 f"{len(missing)} of {report.mailboxes} mailboxes have no account any more; if that is so,"
-                " say 'cgctl storage sweep --force'"
+                " say 'cgctl mailbox sweep'"
             )
             return report
         for home, address in due:
@@ -153,7 +153,13 @@ class Upkeep:
         return self._store.removed()
 
     def put_back(self, removed: Removed) -> None:
-        self._store.put_back(removed)
+        """Raises MailStoreError: there must be an account of its name."""
+        self._mailboxes.put_back(removed)
+        log.warning("the mailbox %s is that of %s again", removed.name, removed.address)
+
+    def adopt(self) -> int:
+        """Mailboxes are of the accounts that have their names now; how many."""
+        return self._mailboxes.adopt()
 
     def purge(self, removed: Removed) -> None:
         """Destroy it."""

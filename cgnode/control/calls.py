@@ -6,6 +6,7 @@
     POST queue/flush [id|destination], queue/hold id, queue/release id, queue/remove id
     GET  sessions;  POST sessions/kick user|host
     GET  storages;  POST storages/attach path, storages/detach storage
+    POST mailboxes/sweep, mailboxes/adopt
     GET  removed;   POST removed/purge address name home, removed/restore (the same)
     POST failover host to [domain];  POST restore host [domain]
 
@@ -240,6 +241,16 @@ def _list_removed(parts: Parts, _: Arguments) -> Callable[[], Json]:
     return lambda: {"removed": [asdict(each) for each in storages.removed()]}
 
 
+def _sweep(parts: Parts, _: Arguments) -> Callable[[], Json]:
+    storages = _storages(parts)
+    return lambda: asdict(storages.sweep())
+
+
+def _adopt(parts: Parts, _: Arguments) -> Callable[[], Json]:
+    storages = _storages(parts)
+    return lambda: {"adopted": storages.adopt()}
+
+
 def _on_removed(choose: Callable[[StorageCalls], Callable[[Removed], None]]) -> Call:
     def prepare(parts: Parts, arguments: Arguments) -> Callable[[], Json]:
         change = choose(_storages(parts))
@@ -302,6 +313,8 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = {
     ("GET", "storages"): Call(_list_storages, slow=True),
     ("POST", "storages/attach"): Call(_attach, slow=True),
     ("POST", "storages/detach"): Call(_detach, slow=True),
+    ("POST", "mailboxes/sweep"): Call(_sweep, slow=True),
+    ("POST", "mailboxes/adopt"): Call(_adopt, slow=True),
     ("GET", "removed"): Call(_list_removed, slow=True),
     ("POST", "removed/purge"): _on_removed(lambda storages: storages.purge),
     ("POST", "removed/restore"): _on_removed(lambda storages: storages.put_back),

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from cgnode.backend.storages import Storages
 from cgnode.backend.store import Removed
+from cgnode.backend.upkeep import Report, Upkeep
 from cgnode.failover import FailedOver, Restored, fail_over, part_of, restore
 from cgnode.following import Following
 from cgnode.frontend.queue.mailqueue import MailQueue
@@ -97,12 +98,20 @@ class StorageCalls:
     removed: Callable[[], Iterable[Removed]]
     put_back: Callable[[Removed], None]
     purge: Callable[[Removed], None]
+    sweep: Callable[[], Report]
+    adopt: Callable[[], int]
 
     @classmethod
-    def of(cls, storages: Storages) -> StorageCalls:
-        store = storages.store
+    def of(cls, storages: Storages, upkeep: Upkeep) -> StorageCalls:
         return cls(
-            storages.list, storages.attach, storages.detach, store.removed, store.put_back, store.purge
+            storages.list,
+            storages.attach,
+            storages.detach,
+            upkeep.removed,
+            upkeep.put_back,
+            upkeep.purge,
+            lambda: upkeep.look(force=True),
+            upkeep.adopt,
         )
 
 

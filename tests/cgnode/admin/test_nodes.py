@@ -319,3 +319,8 @@ def test_watch(run: Run, two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     waits.clear()
     assert run("status", "--watch", "0.5").count("SERVER") == 3
     assert waits == [0.5] * 3
+
+
+def test_mailboxes_and_accounts_that_do_not_fit(run: Run, backend: Calls) -> None:
+    assert run("mailbox", "sweep") == "2 mailboxes of 7 set aside\n"
+    assert run("mailbox", "adopt") == "3 mailboxes given to accounts\n"

@@ -12,7 +12,7 @@ from cgnode import accounts, domains
 from cgnode.backend.mailboxes import MOST_AT_ONCE, Mailboxes, owner_by_identity, owner_of
 from cgnode.backend.maildir.engine import MaildirStore
 from cgnode.backend.sessions.hosting import Here
-from cgnode.backend.store import Account, NoSuchAccount, Quota, StorageAway
+from cgnode.backend.store import DELETED, Account, AccountExists, How, NoSuchAccount, Quota, StorageAway
 from cgnode.backend.upkeep import Upkeep
 from cgnode.lookup import Site
 from ldapserver.testing import EphemeralDirectory
@@ -153,10 +153,30 @@ def test_missing_for_a_moment(world: World) -> None:
     assert world.look() == (0, 0)
     assert mail(world.open(ALICE)) == []
     (removed,) = world.upkeep.removed()
-    world.store.remove(ALICE, home=HOST)
     world.upkeep.put_back(removed)
-    world.mailboxes.adopt()
     assert mail(world.open(ALICE)) == ["a"]
+
+
+def test_put_back(world: World) -> None:
+    """For the account that has the name now, and not over its mail."""
+    deliver(world.open(ALICE), "a")
+    world.store.remove(ALICE, home=HOST)
+    (removed,) = world.upkeep.removed()
+    accounts.remove_account(world.site, ALICE)
+    with pytest.raises(NoSuchAccount, match="add it"):
+        world.upkeep.put_back(removed)
+    accounts.add_account(world.site, ALICE, host=HOST)
+    deliver(world.open(ALICE), "b")
+    with pytest.raises(AccountExists, match="in it: 1"):
+        world.upkeep.put_back(removed)
+    with world.open(ALICE).select("INBOX") as view:
+        view.store(view.uids, How.ADD, frozenset({DELETED}))
+        view.expunge()
+    world.upkeep.put_back(removed)
+    assert mail(world.open(ALICE)) == ["a"]
+    world.now[0] += 2 * GRACE
+    assert world.look() == (0, 0)
+    assert len(world.upkeep.removed()) == 1
 
 
 def test_hosted_elsewhere_is_left_alone(world: World) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import Factory, define
 
 from cgnode.backend.store import NoSuchAccount, Removed
+from cgnode.backend.upkeep import Report
 from cgnode.control.client import ControlClient, Tcp, Unix
 from cgnode.control.parts import Json, Parts, QueueCalls, SessionCalls, StorageCalls
 from cgnode.control.service import ControlService
@@ -96,6 +97,8 @@ class Calls:
             removed=lambda: removed,
             put_back=lambda each: self.made.append(f"put back {each.address} {each.name}"),
             purge=purge,
+            sweep=lambda: Report(mailboxes=7, set_aside=2),
+            adopt=lambda: 3,
         )
 
 

@@ -254,6 +254,8 @@ def test_storages(service: ControlService, calls: Calls) -> None:
         "bob@example.com was not set aside as x",
     )
     assert calls.made[:2] == ["attach /mnt/be3", "detach be3"]
+    assert client.post("mailboxes/sweep")["set_aside"] == 2
+    assert client.post("mailboxes/adopt") == {"adopted": 3}
 
 
 def test_the_node_itself(service: ControlService) -> None:
