@@ -73,8 +73,10 @@ class Upkeep:
     def look(self, *, force: bool = False) -> Report:
         """``force``: an operator has had a look, and however many are gone are gone."""
         report = Report()
-        report.suspicious = self._unreliable()
-        if report.suspicious:
+        reason = self._unreliable()
+        if reason:
+            # A site that begins has nothing that could be lost.
+            report.suspicious = reason if self._has_any() else ""
             return report
         missing: list[tuple[str, str]] = []
         for home in self._store.homes:
@@ -104,6 +106,9 @@ class Upkeep:
             if next(iter(lookup.domain_entries()), None) is None:
                 return "the directory is empty"
         return ""
+
+    def _has_any(self) -> bool:
+        return any(next(iter(self._store.accounts(home)), None) is not None for home in self._store.homes)
 
     def _of(self, home: str, report: Report) -> Iterator[str]:
         """The mailboxes of a storage without an account."""
