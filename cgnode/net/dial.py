@@ -22,32 +22,12 @@ from twisted.python.failure import Failure
 
 from cgnode.members import Endpoint
 from cgnode.net.connection import Connection, Handler
-from ldapserver.net.transport import send_some
-
-
-class EagerClient(tcp.Client):
-    """Sends at once what fits into the socket's buffer (see ``ldapserver.net.transport``)."""
-
-    _waiting = False
-
-    def startWriting(self) -> None:
-        self._waiting = True
-        super().startWriting()
-
-    def stopWriting(self) -> None:
-        self._waiting = False
-        super().stopWriting()
-
-    def write(self, data: bytes) -> None:
-        if not (self._waiting or self.TLS) and self.connected:
-            data = send_some(self.socket, data)
-        if data:
-            super().write(data)
+from ldapserver.net.transport import EagerTCPClient
 
 
 class _Connector(tcp.Connector):
-    def _makeTransport(self) -> EagerClient:
-        return EagerClient(self.host, self.port, self.bindAddress, self, self.reactor)
+    def _makeTransport(self) -> EagerTCPClient:
+        return EagerTCPClient(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
 class _Dialling(ClientFactory):

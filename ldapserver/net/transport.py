@@ -76,44 +76,40 @@ def send_some(handle: socket.socket, data: bytes) -> bytes:
     return data[sent:] if sent < len(data) else b""
 
 
-class EagerTCPServer(tcp.Server):
-    """``_waiting``: the poller is asked for writability, so there is a queue to keep to."""
+class Eager:
+    """A part of a transport's class, before one of Twisted's.  ``_waiting``: the poller is
+    asked for writability, so there is a queue to keep to."""
 
     _waiting = False
+    connected: Any
+    socket: Any
+    TLS: bool
 
     def startWriting(self) -> None:
         self._waiting = True
-        super().startWriting()
+        super().startWriting()  # type: ignore[misc]
 
     def stopWriting(self) -> None:
         self._waiting = False
-        super().stopWriting()
+        super().stopWriting()  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         if not (self._waiting or self.TLS) and self.connected:
             data = send_some(self.socket, data)
         if data:
-            super().write(data)
+            super().write(data)  # type: ignore[misc]
 
 
-class EagerUnixServer(unix.Server):
-    """As ``EagerTCPServer``."""
+class EagerTCPServer(Eager, tcp.Server):
+    pass
 
-    _waiting = False
 
-    def startWriting(self) -> None:
-        self._waiting = True
-        super().startWriting()
+class EagerTCPClient(Eager, tcp.Client):
+    pass
 
-    def stopWriting(self) -> None:
-        self._waiting = False
-        super().stopWriting()
 
-    def write(self, data: bytes) -> None:
-        if not (self._waiting or self.TLS) and self.connected:
-            data = send_some(self.socket, data)
-        if data:
-            super().write(data)
+class EagerUnixServer(Eager, unix.Server):
+    pass
 
 
 class TCPPort(tcp.Port):
