@@ -10,6 +10,7 @@ changes, which are this project's own:
     arc     2.25.206953194795951581405723652704514009491 (RFC 9562, ITU-T X.667)
     arc.1.1 rehost, arc.1.2 restore, arc.1.3 bulk modify: requestName
     arc.2   attribute types, arc.3 object classes
+    arc.4   controls, arc.5 intermediate responses (``sync.codec``)
 
 The types below extend RFC 4511's ASN.1 module (IMPLICIT TAGS) and are encoded as
 section 5.1 there says.  A response has no responseName; its responseValue is there

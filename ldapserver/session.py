@@ -164,6 +164,11 @@ class Session:
         return bool(self._frames) or self._held is not None or bool(self._fault)
 
     @property
+    def bind_waits(self) -> bool:
+        """Whether a bind has arrived that waits for what is outstanding."""
+        return self._held is not None
+
+    @property
     def outstanding(self) -> int:
         """Operations that were begun and are not finished, abandoned ones included."""
         return self._running

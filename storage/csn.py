@@ -19,6 +19,7 @@ NO_CSN: Final[Csn] = bytes(16)
 
 _LAYOUT = Struct(">QIHH")
 _TEXT = re.compile(r"[0-9]{14}\.[0-9]{6}Z#[0-9a-fA-F]{6}#[0-9a-fA-F]{3}#[0-9a-fA-F]{6}")
+_FRACTION = re.compile(r"[0-9]{1,6}Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,5 +65,14 @@ def parse(value: str) -> Csn:
 def parse_time(value: str) -> int:
     """Microseconds since 1970 of a GeneralizedTime as peers write it, ``20260102030405Z``
     with or without a fraction; raises ValueError."""
-    form = "%Y%m%d%H%M%S.%fZ" if "." in value else "%Y%m%d%H%M%SZ"
-    return (datetime.strptime(value, form).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+    seconds, dot, fraction = value.partition(".")
+    if not dot:
+        return _seconds(value) * 1_000_000
+    if not _FRACTION.fullmatch(fraction):
+        raise ValueError(f"not a GeneralizedTime: {value!r}")
+    return _seconds(f"{seconds}Z") * 1_000_000 + int(fraction[:-1].ljust(6, "0"))
+
+
+@lru_cache(maxsize=4096)
+def _seconds(value: str) -> int:
+    return (datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)

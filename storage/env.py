@@ -189,11 +189,6 @@ class Environment:
             "last_transaction": info["last_txnid"],
         }
 
-    def last_transaction(self) -> int:
-        """The number of the last commit of any process."""
-        with self.errors():
-            return int(self._env.info()["last_txnid"])
-
     def close(self) -> None:
         self._env.close()
 

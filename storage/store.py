@@ -98,8 +98,13 @@ class Store:
             notice()
 
     def last_transaction(self) -> int:
-        """The number of the last commit of any process, as ``Snapshot.number`` has it."""
-        return self._env.last_transaction()
+        """The number of the last commit of any process that a snapshot of now has.
+
+        LMDB's own word for it is ahead of that: a commit shows there before the disk has
+        it, and in snapshots only then.
+        """
+        with self.snapshot() as snapshot:
+            return snapshot.number
 
     def on_commit(self, notice: Callable[[], None]) -> Callable[[], None]:
         """Call ``notice()`` after each commit of this process, in the thread that committed:

@@ -39,8 +39,8 @@ from ldapserver.messages import (
     SearchRequest,
     SimpleCredentials,
 )
+from ldapserver.net.connecting import RemoteError, endpoint_of, not_connected, tls_failed
 from ldapserver.net.listen import Address, UnixAddress
-from ldapserver.net.remote import RemoteError, endpoint_of, not_connected, tls_failed
 from ldapserver.net.streaming import Stream
 from ldapserver.results import LDAPError
 from ldapserver.sync.copy import Copy
@@ -115,7 +115,7 @@ class Follower:
 
     def start(self) -> None:
         self._task = Deferred.fromCoroutine(self._run())
-        self._task.addErrback(lambda failure: failure.trap(CancelledError))
+        self._task.addErrback(_ended)
 
     async def stop(self) -> None:
         """The copy is not written to any more."""
@@ -280,6 +280,11 @@ class Follower:
         future = self._thread.submit(function)
         future.add_done_callback(lambda _: self._reactor.callFromThread(_settle, done, future))
         return done
+
+
+def _ended(failure: Failure) -> None:
+    if failure.check(CancelledError) is None:
+        log.error("the directory is not followed any more: %s", failure.getTraceback())
 
 
 def _settle(done: Deferred[T], future: Future[T]) -> None:

@@ -166,6 +166,10 @@ class LDAPConnection(Protocol):
         clock = self._clock
         while not self._full and not self._leaving:
             event = session.next_event()
+            if event is None and session.bind_waits and self._standing:
+                # These would not end by themselves.
+                self._stop_standing(_BOUND_ANEW)
+                continue
             if event is None:
                 return False
             self._heard = self._deadline
@@ -391,6 +395,10 @@ class LDAPConnection(Protocol):
         self._out.append(self.session.finish(operation, result))
         return True
 
+    def _stop_standing(self, result: Result) -> None:
+        for operation in list(self._standing):
+            self._stop(operation, result)
+
     def _cancel(self, message: Message, operation: Operation) -> None:
         stopped = self._stop(operation, Result(ResultCode.CANCELED))
         self._out.append(self.session.answer(message, Result() if stopped else _CANNOT_CANCEL))
@@ -405,8 +413,9 @@ class LDAPConnection(Protocol):
     def shutdown(self) -> None:
         """Begin nothing more; answer what is outstanding, say so, and close."""
         self._leaving = True
-        for operation in [*self._searches, *self._standing]:
+        for operation in [*self._searches]:
             self._stop(operation, _CLOSING)
+        self._stop_standing(_CLOSING)
         self._settled(False)
 
     def _leave(self) -> None:
@@ -466,6 +475,7 @@ class LDAPConnection(Protocol):
 _CLOSING: Final = Result(ResultCode.UNAVAILABLE, message="the server is shutting down")
 
 
+_BOUND_ANEW: Final = Result(ResultCode.CANCELED, message="a bind ends what follows changes")
 _CANNOT_CANCEL: Final = Result(ResultCode.CANNOT_CANCEL, message="only searches can be cancelled")
 
 

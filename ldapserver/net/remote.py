@@ -11,18 +11,15 @@ What must not live here: the meaning of any entry.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap.ldapclient import LDAPClient
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, connectProtocol, wrapClientTLS
+from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.ssl import Certificate, optionsForClientTLS
-from twisted.internet.ssl import trustRootFromCertificates as trust_root
 
 from ldapserver.controls import PAGED_RESULTS, PagedResults, decode_paged_results, encode_paged_results
 from ldapserver.extended import START_TLS
@@ -43,7 +40,9 @@ from ldapserver.messages import (
     SearchRequest,
     SimpleCredentials,
 )
-from ldapserver.net.listen import Address, TCPAddress, UnixAddress
+from ldapserver.net.connecting import RemoteError as RemoteError
+from ldapserver.net.connecting import endpoint_of, not_connected, tls_failed
+from ldapserver.net.listen import Address
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.wire.client import encode_request
 
@@ -56,10 +55,6 @@ commit is one answer, so this is long."""
 
 
 ANY: Final = Present("objectClass")
-
-
-class RemoteError(Exception):
-    """The directory could not be reached, or the connection broke."""
 
 
 class _Client(LDAPClient):  # type: ignore[misc]
@@ -83,32 +78,6 @@ class _Encoded(pureldap.LDAPProtocolRequest):  # type: ignore[misc]
 
     def toWire(self) -> bytes:
         return self._octets
-
-
-def endpoint_of(reactor: Any, address: Address, ca: bytes | None = None) -> tuple[Any, Any]:
-    """Where to connect to, and what makes TLS connections there (None on a Unix socket).
-    ``ca`` is a PEM certificate to trust in place of the system's."""
-    match address:
-        case UnixAddress(path):
-            return UNIXClientEndpoint(reactor, path), None
-        case TCPAddress(host, port, encrypted):
-            trust = trust_root([Certificate.loadPEM(ca)]) if ca else None
-            tls = optionsForClientTLS(host, trust)
-            endpoint: Any = HostnameEndpoint(reactor, host, port)
-            return (wrapClientTLS(tls, endpoint) if encrypted else endpoint), tls
-        case _:
-            assert_never(address)
-
-
-def not_connected(error: ConnectError) -> RemoteError:
-    number = getattr(error.osError, "errno", error.osError)
-    return RemoteError(os.strerror(number) if isinstance(number, int) else str(error))
-
-
-def tls_failed(error: TLSError) -> RemoteError:
-    # OpenSSL gives a list of (library, function, reason).
-    reasons = [reason for _, _, reason in error.args[0]] if error.args else []
-    return RemoteError(f"TLS: {', '.join(reasons) or 'failed'}")
 
 
 class RemoteDirectory:

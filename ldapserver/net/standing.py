@@ -29,6 +29,9 @@ class StandingSearches:
     def __contains__(self, operation: Operation) -> bool:
         return operation in self._searches
 
+    def __len__(self) -> int:
+        return len(self._searches)
+
     def __iter__(self) -> Iterator[Operation]:
         return iter(self._searches)
 

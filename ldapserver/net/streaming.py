@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from ldapserver.messages import Control, ExtendedRequest, Message, Request, Result, SearchRequest
-from ldapserver.net.remote import RemoteError, tls_failed
+from ldapserver.net.connecting import RemoteError, tls_failed
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.wire.ber import BerError, Reader
 from ldapserver.wire.client import decode_response, encode_message

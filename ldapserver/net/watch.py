@@ -19,6 +19,9 @@ from storage.errors import StoreError
 INTERVAL: Final = 0.1
 """Seconds between two looks at what other processes have committed."""
 
+GAP: Final = 0.02
+"""Seconds between two calls of the listeners at least, however many commits there are."""
+
 
 class Changing(Protocol):
     """A store, or what is over one."""
@@ -44,6 +47,8 @@ class Watch:
         self._interval = interval
         self._listeners: dict[object, Callable[[], None]] = {}
         self._seen = 0
+        self._told = float("-inf")
+        self._later: DelayedCall | None = None
         self._poll: DelayedCall | None = None
         self._end_notices: Callable[[], None] = lambda: None
         self._lock = Lock()
@@ -75,9 +80,10 @@ class Watch:
 
     def _end(self) -> None:
         self._end_notices()
-        if self._poll is not None:
-            self._poll.cancel()
-            self._poll = None
+        for call in (self._poll, self._later):
+            if call is not None:
+                call.cancel()
+        self._poll = self._later = None
 
     def _notice(self) -> None:
         # Any thread.  One call into the reactor, however many commits there are until it.
@@ -96,8 +102,16 @@ class Watch:
         self._poll = self._reactor.callLater(self._interval, self._look)
         self._compare()
 
+    def _compare_later(self) -> None:
+        self._later = None
+        self._compare()
+
     def _compare(self) -> None:
-        if not self._listeners:
+        if not self._listeners or self._later is not None:
+            return
+        early = self._told + GAP - self._reactor.seconds()
+        if early > 0:
+            self._later = self._reactor.callLater(early, self._compare_later)
             return
         try:
             number = self._source.last_transaction()
@@ -107,6 +121,7 @@ class Watch:
         if number == self._seen:
             return
         self._seen = number
+        self._told = self._reactor.seconds()
         for key, changed in list(self._listeners.items()):
             if key in self._listeners:  # not ended by one of those before it
                 try:

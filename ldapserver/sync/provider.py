@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from typing import Final, TypeAlias, assert_never
+from uuid import UUID
 
 from ldapserver.access import View
 from ldapserver.aliases import find_base
@@ -56,7 +57,7 @@ from ldapserver.sync.entries import EntrySet
 from ldapserver.walk import walk
 from ldapserver.wire.encode import encode_controls, encode_intermediate_tail, entry_tail
 from storage import csn as csns
-from storage import records
+from storage import keys, records
 from storage.changes import Change, Kind
 from storage.csn import NO_CSN, Csn
 from storage.keys import NO_PLACEMENT, ROOT, EntryId, PlacementId
@@ -96,6 +97,9 @@ class Synchronisation:
         if any(control.oid == PLACEMENTS for control in controls) and self._may_know_placements():
             self._placements = set()
         extras(core, SearchRequest, controls)
+        if self._wanted.mode is Mode.REFRESH_AND_PERSIST and identity.anonymous:
+            # It costs something for as long as it lasts.
+            raise LDAPError(ResultCode.STRONGER_AUTH_REQUIRED, "bind first to be told of changes")
         if request.head.deref in (Deref.SEARCHING, Deref.ALWAYS):
             raise LDAPError(ResultCode.PROTOCOL_ERROR, "aliases can't be followed while content is")
         if any(control.oid == PAGED_RESULTS for control in controls):
@@ -194,6 +198,13 @@ class Synchronisation:
         self._absent.discard(entry)
         yield content.tail(entry, record, controls)
 
+    def deletion(self, uuid: bytes) -> bytes:
+        """Of an entry whose DN is not known any more; one is wanted, so it gets another."""
+        base = self._request.head.base
+        dn = f"entryUUID={UUID(bytes=uuid)}" + (f",{base}" if base else "")
+        value = encode_sync_state(SyncState(EntryState.DELETE, uuid))
+        return entry_tail(dn.encode(), b"") + encode_controls((Control(SYNC_STATE, False, value),))
+
     def placement(self, content: Content, number: PlacementId) -> bytes:
         assert self._placements is not None
         self._placements.add(number)
@@ -271,7 +282,7 @@ class _Round:
     def _move(self, number: PlacementId) -> Generator[bytes, None, None]:
         following = self._following
         if not following.knows_placements:
-            yield from self._touch(self._snapshot.members(number))
+            yield from self._touch(self._snapshot.each_id(keys.members(number)))
         elif self._content.is_below_base(self._snapshot.placement(number).container):
             self.told = True
             yield from self._tell_gone()
@@ -332,8 +343,7 @@ class _Round:
             # One by one: OpenLDAP's consumer may overlook members of a set below an entry
             # that was renamed just before.
             for uuid in gone:
-                value = encode_sync_state(SyncState(EntryState.DELETE, uuid))
-                yield entry_tail(b"", b"") + encode_controls((Control(SYNC_STATE, False, value),))
+                yield self._following.deletion(uuid)
 
 
 _REFRESH_REQUIRED: Final = Result(

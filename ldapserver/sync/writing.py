@@ -27,6 +27,7 @@ from storage import csn as csns
 from storage import keys, placements, postings, records
 from storage.csn import NO_CSN, Csn
 from storage.keys import ROOT, EntryId, PlacementId
+from storage.loader import Loader
 from storage.placements import Host, Placement
 from storage.records import Record
 from storage.txn import NO_TERMS, Terms, WriteTransaction
@@ -66,7 +67,12 @@ class Writing:
         self._doomed: dict[EntryId, None] = {}
         self._parents: dict[str, EntryId] = {"": ROOT}
         self._placements = known
+        self._places: dict[tuple[bytes, EntryId], PlacementId] = {}
         self._latest: Csn = NO_CSN
+        # Into an empty copy entries are loaded, which costs a fraction.
+        self._loading = not txn.entry_count()
+        self._loader: Loader | None = None
+        self._loaded: set[bytes] = set()
 
     # --- what is told -------------------------------------------------------------------
 
@@ -77,6 +83,8 @@ class Writing:
         parent = self._parent(parent_text)
         (rdn,) = parse_dn(rdn_text).rdns
         key = normalise_rdn(rdn, self._core.schema)
+        if self._loading and self._load(told, parent, rdn, key):
+            return
         entry = self._of_uuid(told.uuid)
         holder = txn.child(parent, key)
         if holder is not None and holder != entry:
@@ -98,7 +106,29 @@ class Writing:
         self.mentioned.add(entry)
         self._doomed.pop(entry, None)
 
+    def _load(self, told: ToldEntry, parent: EntryId, rdn: RDN, key: bytes) -> bool:
+        """False for what is not new."""
+        if told.uuid in self._loaded or self._txn.child(parent, key) is not None:
+            self._flush()
+            return False
+        made = self._recorder.record(self._txn, self._indexes, told.uuid, told.attributes)
+        self._latest = max(self._latest, made.csn)
+        record = self._record(told, made, parent, format_rdn(rdn).encode())
+        if self._loader is None:
+            self._loader = Loader(self._txn)
+        entry = self._loader.add(key, record, dict.fromkeys(made.terms), dict.fromkeys(made.texts))
+        self._loaded.add(told.uuid)
+        self.mentioned.add(entry)
+        return True
+
+    def _flush(self) -> None:
+        """Show to what follows what was loaded."""
+        if self._loader is not None:
+            self._loader.flush()
+            self._loader = None
+
     def present(self, uuids: Iterable[bytes]) -> None:
+        self._flush()
         for uuid in uuids:
             entry = self._of_uuid(uuid)
             if entry is None:
@@ -106,6 +136,7 @@ class Writing:
             self.mentioned.add(entry)
 
     def gone(self, uuids: Iterable[bytes]) -> None:
+        self._flush()
         for uuid in uuids:
             entry = self._of_uuid(uuid)
             if entry is not None:
@@ -113,6 +144,7 @@ class Writing:
 
     def all_else_is_gone(self) -> None:
         """But for what was mentioned."""
+        self._flush()
         for entry, _ in self._txn.entries():
             if entry not in self.mentioned:
                 self._doomed[entry] = None
@@ -126,6 +158,7 @@ class Writing:
 
     def finish(self) -> None:
         """Delete what is gone."""
+        self._flush()
         entries = sorted(self._doomed, key=self._depth, reverse=True)
         for entry in entries:
             data = self._txn.entry(entry)
@@ -221,6 +254,7 @@ class Writing:
         return found
 
     def _find_or_glue(self, dn: DN) -> EntryId:
+        self._flush()
         entry = ROOT
         for rdn in reversed(dn.rdns):
             key = normalise_rdn(rdn, self._core.schema)
@@ -268,9 +302,15 @@ class Writing:
         """Where an entry belongs: by the provider's number, or by what is told of it."""
         if number is None:
             return self._txn.placement_for(parent, host, old)
+        if (number, parent) in self._places:
+            return self._places[number, parent]
         known = self._txn.meta(_PLACEMENT + number)
-        if known is not None and self._txn.placement(known).container == parent:
-            return known
+        if known is None or self._txn.placement(known).container != parent:
+            known = self._new_placement(number, parent)
+        self._places[number, parent] = known
+        return known
+
+    def _new_placement(self, number: bytes, parent: EntryId) -> PlacementId:
         info = self._placements.get(number)
         if info is None:
             raise CopyError("an entry is in a placement of which nothing is known")

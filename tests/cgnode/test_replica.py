@@ -11,20 +11,22 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-from attrs import evolve
+import pytest
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 
 from cgnode.config.cluster import DirectoryAccess
 from cgnode.replica import RemoteFollowing
 from cgnode.router import Account, NoHost, Router
+from cgnode.tables import ConfigError
 from ldapserver.core import Settings
 from ldapserver.messages import Rehost, Restore, Selection
 from ldapserver.net.follower import Patience
 from ldapserver.testing.source import Source
 from ldapserver.testing.trial import DirectoryTestCase
-from ldapserver.transfer import export_ldif
-from io import BytesIO
+from storage import txn as storage_txn
+from tests.ldapserver.sync.following import differences, dump
 
 reactor: Any = global_reactor
 
@@ -91,29 +93,29 @@ async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
         await sleep(0.02)
 
 
-def dump(directory: Any) -> list[str]:
-    """All entries with their past, in an order of names."""
-    out = BytesIO()
-    export_ldif(directory, out)
-    return sorted(out.getvalue().decode().split("\n\n"))
-
-
 class ReplicaTestCase(DirectoryTestCase):
+    timeout = 60
     sources: ClassVar[tuple[Source, ...]] = (SITE, accounts(30))
 
     def setUp(self) -> None:
         super().setUp()
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        (self.folder / "password").write_text(self.directory.administrator_password)
+        self.password = self.folder / "password"
+        self.password.write_text(self.directory.administrator_password)
+        self.time = 1e9
 
     def follow(self, *urls: str, base: str = "", **more: Any) -> RemoteFollowing:
-        access = DirectoryAccess(
-            urls or (self.directory.url,), password_file=self.folder / "password", **more
-        )
-        settings = Settings(map_size=64 << 20, sync=False)
+        access = DirectoryAccess(urls or (self.directory.url,), password_file=self.password, **more)
         following = RemoteFollowing(
-            reactor, access, self.folder, base, settings=settings, patience=PATIENCE, random=Random(1)
+            reactor,
+            access,
+            self.folder,
+            base,
+            settings=Settings(map_size=64 << 20, sync=False),
+            clock=lambda: self.time,
+            patience=PATIENCE,
+            random=Random(1),
         )
         following.startService()
         self.addCleanup(self.end, following)
@@ -125,13 +127,22 @@ class ReplicaTestCase(DirectoryTestCase):
             await following.stopService()
             assert not problems, problems
 
-    async def equal(self, following: RemoteFollowing) -> None:
+    async def equal(self, following: RemoteFollowing, base: str = "") -> None:
         """Wait until the copy is what the directory is."""
+
+        def missing() -> list[str]:
+            return differences(dump(following._directory, base), dump(self.directory.local, base))
+
         await until(lambda: following.usable() is None)
-        try:
-            await until(lambda: dump(following._directory) == dump(self.directory.local))
-        except AssertionError:
-            assert dump(following._directory) == dump(self.directory.local)
+        end = reactor.seconds() + 15
+        while missing() and reactor.seconds() < end:
+            await sleep(0.02)
+        assert missing() == []
+
+    def cut(self) -> None:
+        """All connections to the directory break."""
+        assert self.directory._service is not None
+        self.directory._service.factory.abort()
 
 
 class EqualityTest(ReplicaTestCase):
@@ -178,3 +189,111 @@ class EqualityTest(ReplicaTestCase):
             report = directory.bulk(administrator, request).result()
             assert report.changed, request
             await self.equal(following)
+
+    async def test_a_part(self) -> None:
+        following = self.follow(base="cn=a.example")
+        await self.equal(following, "cn=a.example")
+        self.directory.rename("uid=u1,cn=a.example", "uid=u1", "cn=servers")
+        self.directory.delete("uid=u2,cn=a.example")
+        await self.equal(following, "cn=a.example")
+
+    async def test_word_of_changes(self) -> None:
+        following = self.follow()
+        await self.equal(following)
+        heard: list[float] = []
+        cancel = following.subscribe(lambda: heard.append(reactor.seconds()))
+        began = reactor.seconds()
+        self.directory.modify("cn=a.example", replace={"description": "x"})
+        await until(lambda: bool(heard))
+        assert heard[0] - began < 0.5
+        cancel()
+
+
+class TroubleTest(ReplicaTestCase):
+    async def test_connections_that_break(self) -> None:
+        following = self.follow()
+        for i in range(5):
+            self.directory.modify("cn=a.example", replace={"description": str(i)})
+            self.directory.delete(f"uid=u{i},cn=a.example")
+            if i % 2:
+                await sleep(0.02 * i)
+            self.cut()
+        await self.equal(following)
+        connections = following.status()["connections"]
+        assert isinstance(connections, int)
+        assert connections > 1
+
+    async def test_a_history_that_is_gone(self) -> None:
+        following = self.follow()
+        await self.equal(following)
+        await following.stopService()
+        for name, value in (("CHANGES_KEPT", 5), ("_TRIM_EVERY", 1)):
+            self.patch(storage_txn, name, value)
+        for i in range(20):
+            self.directory.modify("cn=a.example", replace={"description": str(i)})
+        self.directory.delete("uid=u1,cn=a.example")
+        again = self.follow()
+        assert again.usable() is None
+        with again.site.reading() as lookup:
+            assert isinstance(Router(lookup).route("u1@a.example").outcome, Account)
+        await self.equal(again)
+
+    async def test_without_the_directory_until_it_is_too_old(self) -> None:
+        first = self.follow(max_age=100.0)
+        await self.equal(first)
+        await first.stopService()
+        url = self.directory.url
+        await self.directory.stop_listening()
+        self.time += 60
+        following = self.follow(url, max_age=100.0)
+        await until(lambda: bool(following.status()["fault"]))
+        assert following.usable() is None
+        assert following.age == 60
+        self.time += 41
+        reason = following.usable()
+        assert reason is not None
+        assert reason.startswith("the copy of the directory is 101 s old (ldap://127.0.0.1:")
+        with following.site.reading() as lookup:
+            assert isinstance(Router(lookup).route("u1@a.example").outcome, Account)
+
+    async def test_a_silent_directory_is_in_contact(self) -> None:
+        following = self.follow(max_age=10.0)
+        await self.equal(following)
+        self.time += 20
+        assert following.usable() is not None
+        await until(lambda: following.usable() is None)
+
+    async def test_the_next_url(self) -> None:
+        following = self.follow("ldap://127.0.0.1:1", self.directory.url)
+        await self.equal(following)
+        assert following.status()["source"] == self.directory.url
+
+    async def test_a_directory_that_does_not_answer(self) -> None:
+        deaf = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
+        self.addCleanup(deaf.stopListening)
+        following = self.follow(f"ldap://127.0.0.1:{deaf.getHost().port}")
+        await until(lambda: "no answer" in str(following.status()["fault"]))
+
+    async def test_a_wrong_password(self) -> None:
+        self.password.write_text("wrong\n")
+        following = self.follow()
+        await until(lambda: "INVALID_CREDENTIALS" in str(following.status()["fault"]))
+        reason = following.usable()
+        assert reason is not None
+        assert "INVALID_CREDENTIALS" in reason
+
+    async def test_a_base_that_is_not_there(self) -> None:
+        following = self.follow(base="o=nowhere")
+        await until(lambda: "NO_SUCH_OBJECT" in str(following.status()["fault"]))
+
+    def test_a_configuration_that_cannot_be(self) -> None:
+        for access, said in (
+            (DirectoryAccess(("ldap://",), password_env="NO_SUCH"), "names no host"),
+            (DirectoryAccess(("ldap://h",), password_env="NO_SUCH"), "there is no variable NO_SUCH"),
+            (DirectoryAccess(("ldap://h",), password_file=self.folder / "none"), "cannot read"),
+            (DirectoryAccess(("ldap://h",), password_file=self.password, ca=self.folder / "none"), "ca: "),
+        ):
+            with pytest.raises(ConfigError) as caught:
+                RemoteFollowing(reactor, access, self.folder, environ={})
+            assert said in str(caught.value)
+            assert str(caught.value).startswith("cluster.directory.")

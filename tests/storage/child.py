@@ -54,6 +54,14 @@ def twins(path: Path) -> None:
             sys.stdin.readline()
 
 
+def commit(path: Path) -> None:
+    """Many small durable transactions."""
+    store = Store.open(path)
+    for number in range(100):
+        with store.write() as txn:
+            txn.set_meta(b"number", b"%d" % number)
+
+
 def grow(path: Path) -> None:
     """Write more than a map of 1 MiB holds, with a larger one."""
     store = Store.open(path, sync=False, map_size=16 << 20)
@@ -178,7 +186,7 @@ def _refused(path: Path) -> None:
 
 VERBS = {
     verb.__name__: verb
-    for verb in (hold, read, twins, grow, file_limit, full_disk, read_only_disk, read_only_folder)
+    for verb in (hold, read, twins, commit, grow, file_limit, full_disk, read_only_disk, read_only_folder)
 }
 
 if __name__ == "__main__":

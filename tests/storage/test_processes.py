@@ -29,6 +29,17 @@ def test_one_reads_while_another_writes(store: Store) -> None:
     assert seen == sorted(seen)
 
 
+def test_the_last_transaction_can_be_read(store: Store) -> None:
+    """What another process has committed is not told of before it is seen."""
+    told: set[int] = set()
+    with running(CHILD, "commit", store.path) as child:
+        while child.poll() is None:
+            told.add(number := store.last_transaction())
+            with store.snapshot() as snapshot:
+                assert snapshot.number >= number
+    assert len(told) > 2
+
+
 def test_writers_take_turns(store: Store) -> None:
     found: list[int] = []
 

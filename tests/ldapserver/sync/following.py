@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from io import BytesIO
-from typing import Any
 
 from ldapserver.directory import Standing
 from ldapserver.filters import parse_filter
@@ -133,7 +132,7 @@ class Listener:
 def run(
     answers: Generator[bytes, None, Result | Standing],
 ) -> tuple[list[bytes], Result | Standing]:
-    tails = []
+    tails: list[bytes] = []
     while True:
         try:
             tail = next(answers)
@@ -190,9 +189,10 @@ def dump(directory: LocalDirectory, base: str = "") -> list[str]:
     try:
         export_ldif(directory, out, base)
     except LDAPError as error:
-        assert error.code is ResultCode.NO_SUCH_OBJECT
+        if error.code is not ResultCode.NO_SUCH_OBJECT:
+            raise
     return sorted(out.getvalue().decode().split("\n\n"))
 
 
-def differences(first: list[str], second: list[str]) -> Any:
+def differences(first: list[str], second: list[str]) -> list[str]:
     return sorted(set(first) ^ set(second))

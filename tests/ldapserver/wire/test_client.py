@@ -24,8 +24,8 @@ def test_responses_by_hand() -> None:
 
 
 def test_a_code_that_is_unknown() -> None:
-    result = decode_tail(bytes.fromhex("65 0a 0a 02 1000 04 00 04 02 6869")).answer
-    assert result == Result(ResultCode.OTHER, message="result code 4096: hi")
+    result = decode_tail(bytes.fromhex("65 0a 0a 02 1001 04 00 04 02 6869")).answer
+    assert result == Result(ResultCode.OTHER, message="result code 4097: hi")
 
 
 @pytest.mark.parametrize("data", ENCODED, ids=KINDS)
