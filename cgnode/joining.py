@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, assert_never, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.python.failure import Failure
@@ -315,7 +315,8 @@ class _BackendLogin:
 
     def lost(self, reason: str) -> None:
         if self._reaching is not None:
-            self._failed(self._core.connection_lost())
+            failed = self._core.connection_lost()
+            self._failed(evolve(failed, text=f"{failed.text}: {reason}"))
         reached, self._reached = self._reached, None
         if reached is not None and reached.lost is not None:
             reached.lost(reason)

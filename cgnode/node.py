@@ -24,6 +24,7 @@ from cgnode.folder import make_folder, remember_config
 from cgnode.greeting import of_directory, of_member, of_node
 from cgnode.lock import NodeLock
 from cgnode.logs import begin_logging
+from cgnode.net.reactor import install
 from cgnode.opening import open_directory
 from cgnode.secret import administrator_secret
 
@@ -104,6 +105,7 @@ def run(config: Config) -> int:
         raise config.error(config.data_key, f"cannot write to {folder}: {error.strerror}") from None
     begin_logging(config.log_level, config.log_format)
     _allow_descriptors(config)
+    install()
     from twisted.internet import reactor
 
     return _serve(reactor, Node(reactor, config, folder, os.environ), lock)

@@ -21,9 +21,10 @@ def _password_arguments(parser: ArgumentParser) -> None:
     ways.add_argument("--password-file", metavar="FILE", help="a file with the password; - is stdin")
     ways.add_argument("--generate", action="store_true", help="make a password, and print it this once")
     parser.add_argument(
-        "--scram",
-        action="store_true",
-        help="keep keys for SCRAM-SHA-256 too, for clients that prove a password without sending it",
+        "--no-scram",
+        dest="scram",
+        action="store_false",
+        help="keep no keys for SCRAM-SHA-256, by which clients prove a password without sending it",
     )
 
 

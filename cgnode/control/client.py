@@ -125,8 +125,8 @@ class ControlClient:
             if body is not None:
                 headers["Content-Type"] = "application/json"
             connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            return _answer(response.status, response.read(_LONGEST))
+            with connection.getresponse() as response:
+                return _answer(response.status, response.read(_LONGEST))
         except TimeoutError:
             raise ControlError(f"no answer within {self.seconds:g} s") from None
         except ssl.SSLError as error:

@@ -72,8 +72,11 @@ class Counters:
 
 @frozen
 class _Known:
+    """``stored`` is what a password is verified against; ``keys`` prove it without it."""
+
     account: AccountRecord
     stored: tuple[bytes, ...] = field(repr=False)
+    keys: sasl.ScramKeys | None = field(repr=False)
 
 
 @frozen
@@ -204,8 +207,7 @@ class Authenticator:
         known = self._find(name)
         if isinstance(known, Unavailable):
             return self._count(known)
-        stored = known.stored if isinstance(known, _Known) else ()
-        found = next(filter(None, map(sasl.parse_scram, stored)), None)
+        found = known.keys if isinstance(known, _Known) else None
         return found or sasl.decoy_keys(self._secret, self._key(name, known))
 
     def proven(self, name: str, authzid: str = "", source: str = "") -> Deferred[Verdict]:
@@ -256,8 +258,13 @@ class Authenticator:
         entry = lookup.entry_of(address.local.lower(), address.domain)
         data = None if entry is None else lookup.snapshot.entry(entry)
         assert data is not None, "the Router has just read it"
-        stored = tuple(lookup.values(data, "userPassword")[:MOST_PASSWORDS])
-        return _Known(AccountRecord(found.dn, address, found.host), stored)
+        values = lookup.values(data, "userPassword")[:MOST_PASSWORDS]
+        parsed = {value: sasl.parse_scram(value) for value in values}
+        keys = next(filter(None, parsed.values()), None)
+        # The keys are another form of a password, not one more: where there is a hash they
+        # are not asked, which would cost as much again.
+        hashes = tuple(value for value in values if parsed[value] is None)
+        return _Known(AccountRecord(found.dn, address, found.host), hashes or tuple(values), keys)
 
     def _attempt(
         self, name: str, authzid: str, source: str, known: _Known | Denied | Unavailable

@@ -24,6 +24,7 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from cgnode.net.trouble import tls_trouble
 from cgnode.proto.proxy_protocol import ProxyDecoder, ProxyError
 from ldapserver.net.reactor import DelayedCall, Reactor
 
@@ -66,6 +67,7 @@ class Released:
 
     transport: Any
     ended: Callable[[str], None]
+    held: bool = False
 
 
 def _nothing(reason: str) -> None:
@@ -121,7 +123,6 @@ class Connection(TwistedProtocol):
     """
 
     handler: Handler | None = None
-    origin: Origin
     _transport: Any
 
     def __init__(
@@ -148,11 +149,20 @@ class Connection(TwistedProtocol):
         self._size = 0
         self._running = self._closing = self._blocked = self._held = self._handshaking = False
         self._reason = ""
+        self._origin: Origin | None = None
         self._limit: float | None = None
         self._last = 0.0
         self._timer: DelayedCall | None = None
 
     # --- for handlers -----------------------------------------------------------------
+
+    @property
+    def origin(self) -> Origin:
+        """Where it was accepted it is known for good; where it was dialled, which few ask for,
+        it is looked up when it is asked for, as long as the socket is open."""
+        if self._origin is None:
+            self._origin = self._located()
+        return self._origin
 
     @property
     def open(self) -> bool:
@@ -208,15 +218,14 @@ class Connection(TwistedProtocol):
         self._transport.abortConnection()
 
     def release(self) -> Released:
-        """Give the socket away, paused.  Neither the core nor the handler hears of it again."""
+        """Give the socket away, as it is: reading, unless it was held.  Neither the core nor
+        the handler hears of it again, so whoever takes it does so in the same turn."""
         self._flush()
         self._disarm()
         self._transport.unregisterProducer()
         self.handler = None
         self._closing = True
-        if not self._held:
-            self._transport.pauseProducing()
-        return Released(self._transport, self._take_ended())
+        return Released(self._transport, self._take_ended(), self._held)
 
     def _take_ended(self) -> Callable[[str], None]:
         ended, self._ended = self._ended, None
@@ -228,9 +237,11 @@ class Connection(TwistedProtocol):
         self._transport = self.transport
         self._transport.setTcpNoDelay(True)
         self._transport.setTcpKeepAlive(True)
-        self._arm(HANDSHAKE)
+        if self._proxy is not None or self._tls is not None:
+            self._arm(HANDSHAKE)
         if self._proxy is None:
-            self._locate()
+            if not self._session:
+                self._origin = self._located()
             self._start()
 
     def dataReceived(self, data: bytes) -> None:
@@ -247,12 +258,12 @@ class Connection(TwistedProtocol):
     def handshakeCompleted(self) -> None:
         self._handshaking = False
         if self.handler is None:
-            self.origin = evolve(self.origin, secure=True)
+            self._origin = evolve(self.origin, secure=True)
             self._begin()
             return
         if self._closing:
             return
-        self.origin = evolve(self.origin, secure=True)
+        self._origin = evolve(self.origin, secure=True)
         self.idle(self._limit)
         if self._limit is None:
             self._disarm()
@@ -292,9 +303,8 @@ class Connection(TwistedProtocol):
         if header is None:
             return
         self._proxy = None
-        self._locate()
         if header.source is not None and header.destination is not None:
-            self.origin = evolve(
+            self._origin = evolve(
                 self.origin,
                 client=str(header.source.address),
                 client_port=header.source.port,
@@ -306,11 +316,11 @@ class Connection(TwistedProtocol):
             # To TLS, where that has begun.
             self._transport.protocol.dataReceived(decoder.rest)
 
-    def _locate(self) -> None:
+    def _located(self) -> Origin:
         peer, host = self._transport.getPeer(), self._transport.getHost()
         secure = bool(ISSLTransport.providedBy(self._transport))
         session = self._session or new_session()
-        self.origin = Origin(_plain(peer.host), peer.port, _plain(host.host), host.port, session, secure)
+        return Origin(_plain(peer.host), peer.port, _plain(host.host), host.port, session, secure)
 
     def _start(self) -> None:
         """On with the handshake, or with the dialogue."""
@@ -406,8 +416,9 @@ class Connection(TwistedProtocol):
 
 
 def _why(reason: Failure | None) -> str:
-    from twisted.internet.error import ConnectionDone
+    from twisted.internet.error import ConnectionDone, ConnectionLost
 
     if reason is None or reason.check(ConnectionDone):
         return "closed by the peer"
-    return reason.getErrorMessage()
+    text = reason.getErrorMessage()
+    return text if reason.check(ConnectionLost) else tls_trouble(reason.value) or text

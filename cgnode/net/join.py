@@ -18,6 +18,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from cgnode.net.connection import Connection, Released
+from ldapserver.net.transport import EagerTCPServer
 
 LINGER = 10.0
 """Seconds that a side has to take what the other has left it."""
@@ -48,14 +49,15 @@ class _Side:
 class Joined:
     """The two as one; made by ``join``."""
 
-    __slots__ = ("_client", "_closing", "_ended", "_open", "_server")
+    __slots__ = ("_client", "_closing", "_ended", "_open", "_server", "_timer")
 
     def __init__(self, client: Released, server: Released, ended: Callable[[], None]) -> None:
         self._client, self._server = _Side(self, client.transport), _Side(self, server.transport)
-        self._ended = (client.ended, server.ended, lambda _: ended())
+        self._ended: tuple[Callable[[str], object], ...] = (client.ended, server.ended, lambda _: ended())
         self._open = 2
-        self._closing: Any = None
-        """Once it is to end: the timer of a side that does not take what is left for it."""
+        self._closing = False
+        self._timer: Any = None
+        """Of a side that does not take what is left for it."""
 
     @property
     def from_client(self) -> int:
@@ -69,40 +71,46 @@ class Joined:
 
     def close(self, last_words: bytes = b"") -> None:
         """End both, the client with ``last_words``."""
-        if self._closing is None:
+        if not self._closing:
             if last_words:
                 self._client.transport.write(last_words)
             self._close(self._client.transport, self._server.transport)
 
-    def start(self, unread_client: bytes, unread_server: bytes) -> None:
+    def start(self, unread_client: bytes, unread_server: bytes, held: tuple[bool, bool]) -> None:
         client, server = self._client, self._server
         for side, other, unread in ((client, server, unread_client), (server, client, unread_server)):
             side.other = other.transport
             other.transport.registerProducer(side.transport, True)
             if unread:
                 side.dataReceived(unread)
-        for side in (client, server):
+        for side, paused in zip((client, server), held, strict=True):
             _adopt(side.transport, side)
             # Unless what was unread has filled the other side already.
-            if not getattr(side.other, "producerPaused", False):
+            if paused and not getattr(side.other, "producerPaused", False):
                 side.transport.resumeProducing()
 
     def side_lost(self, side: _Side) -> None:
         self._open -= 1
-        if self._closing is None:
+        if not self._closing:
             self._close(side.other)
-        if not self._open:
-            if self._closing.active():
-                self._closing.cancel()
-            for ended in self._ended:
+        if not self._open and self._ended:
+            all_ended, self._ended = self._ended, ()
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            for ended in all_ended:
                 ended("")
 
     def _close(self, *transports: Any) -> None:
         """Flush and close."""
-        self._closing = transports[0].reactor.callLater(LINGER, self._abort)
+        self._closing = True
         for transport in transports:
             transport.unregisterProducer()
-            transport.loseConnection()
+            if isinstance(transport, EagerTCPServer):
+                transport.finish()
+            else:
+                transport.loseConnection()
+        if self._open:
+            self._timer = transports[0].reactor.callLater(LINGER, self._abort)
 
     def _abort(self) -> None:
         for side in (self._client, self._server):
@@ -119,8 +127,9 @@ def join(
 ) -> Joined:
     """Join what two dialogues were held on.  ``unread_*`` is what each of the two had sent
     and its core had not used; ``ended`` is called once, when both are closed."""
-    joined = Joined(client.release(), server.release(), ended)
-    joined.start(unread_client, unread_server)
+    released = client.release(), server.release()
+    joined = Joined(*released, ended)
+    joined.start(unread_client, unread_server, (released[0].held, released[1].held))
     return joined
 
 

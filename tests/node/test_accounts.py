@@ -57,6 +57,16 @@ def test_a_site_from_nothing(folder: Path, tmp_path: Path) -> None:
     assert facts(folder, "domain", "show", "old.example")["forwarders"] == 1
 
 
+def test_forms_of_a_password(tmp_path: Path) -> None:
+    """Keys for SCRAM-SHA-256 besides, unless they are not wanted."""
+    cgctl("--data", tmp_path, "server", "add", "be1")
+    cgctl("--data", tmp_path, "domain", "add", "example.com")
+    cgctl("--data", tmp_path, "account", "add", "alice@example.com", "--generate")
+    assert cgctl("--data", tmp_path, "export").count("\nuserPassword:") == 2
+    cgctl("--data", tmp_path, "account", "passwd", "alice@example.com", "--generate", "--no-scram")
+    assert cgctl("--data", tmp_path, "export").count("\nuserPassword:") == 1
+
+
 def test_what_follows_a_name(folder: Path) -> None:
     cgctl("--data", folder, "account", "add", "alice@example.com")
     cgctl("--data", folder, "alias", "add", "al@example.com", "alice@example.com")

@@ -34,6 +34,7 @@ from cgnode.frontend.queue.values import (
     Deliver,
     Delivered,
     Destination,
+    Expand,
     Kind,
     Permanent,
     Refuse,
@@ -42,7 +43,7 @@ from cgnode.frontend.queue.values import (
     Route,
     Temporary,
 )
-from cgnode.proto.smtp.address import Address
+from cgnode.proto.smtp.address import Address, parse_address
 from cgnode.proto.smtp.envelope import Notify, RecipientParameters
 from tests.cgnode.frontend.world import (
     BUSY,
@@ -62,9 +63,11 @@ DAY = 86400.0
 POLICY = policy(lifetime=5 * DAY, first_concurrency=2, concurrency=3, recipients=2, all_attempts=6, pace=50.0)
 HOSTS = ("be1", "be2", "be3")
 ADDRESSES = [f"{user}@{host}.example" for host in HOSTS for user in ("u", "v")]
+MEMBERS = ("v@be1.example", "w@be2.example", "w@be3.example")
 SENDERS = ("", "u@be1.example", "v@be3.example")
 SUCCESS = RecipientParameters(frozenset({Notify.SUCCESS, Notify.FAILURE}))
 NEVER = RecipientParameters(frozenset({Notify.NEVER}))
+FAILURE = RecipientParameters(frozenset({Notify.FAILURE}))
 PARAMETERS = (RecipientParameters(), SUCCESS, NEVER)
 
 
@@ -111,6 +114,7 @@ class Expected:
     sender: str
     text: bytes
     accepted: float
+    to: list[str]
     wants: list[RecipientParameters]
     held: bool = False
     pending: set[int] = field(factory=set)
@@ -167,7 +171,8 @@ class Queue(RuleBasedStateMachine):
         assert message_id not in self.model
         wants = [parameters for _, parameters in letter.to]
         pending = set(range(len(wants)))
-        self.model[message_id] = Expected(letter.sender, text, self.time.now, wants, letter.hold, pending)
+        to = [address for address, _ in letter.to]
+        self.model[message_id] = Expected(letter.sender, text, self.time.now, to, wants, letter.hold, pending)
 
     @rule(size=st.sampled_from([100, 3000]), abort=st.booleans())
     def receive_in_vain(self, size: int, abort: bool) -> None:
@@ -185,6 +190,8 @@ class Queue(RuleBasedStateMachine):
                 return Defer(REFUSED)
             case "unknown":
                 return Refuse(GONE)
+            case "group":
+                return Expand(tuple(parse_address(member) for member in MEMBERS))
             case _:
                 return Deliver(destination(home), address)
 
@@ -197,7 +204,20 @@ class Queue(RuleBasedStateMachine):
                 if isinstance(route, Refuse) and not expected.held:
                     expected.pending.discard(index)
                     expected.failed.add(index)
+                elif isinstance(route, Expand) and not expected.held:
+                    self.expand(expected, index)
             self.queue.routed(due, routes)
+
+    def expand(self, expected: Expected, index: int) -> None:
+        expected.pending.discard(index)
+        wants = expected.wants[index]
+        if wants == SUCCESS and expected.sender:
+            expected.owed.add(index)
+        for member in MEMBERS:
+            if member not in expected.to:
+                expected.pending.add(len(expected.to))
+                expected.to.append(member)
+                expected.wants.append(FAILURE if wants == SUCCESS else wants)
 
     @rule(target=attempts, mail=LETTERS, results=RESULTS, ended=st.integers(0, 6))
     def work(self, mail: list[Letter], results: list[str], ended: int) -> MultipleResults[Begun]:
@@ -306,7 +326,8 @@ class Queue(RuleBasedStateMachine):
         for report in reported.reports:
             text = text_of(self.queue, report)
             assert b"Content-Type: multipart/report" in text
-            self.model[report] = Expected("", text, self.time.now, [NEVER], pending={0})
+            to = [self.queue.show(report)["to"][0]["address"]]
+            self.model[report] = Expected("", text, self.time.now, to, [NEVER], pending={0})
 
     def expired(self, message_id: str, expected: Expected) -> set[int]:
         """Which are done by now of those that we have pending."""
@@ -323,7 +344,7 @@ class Queue(RuleBasedStateMachine):
         self.time.jump(jump)
         self.jumps += abs(jump)
 
-    @rule(host=st.sampled_from(HOSTS), home=st.sampled_from((*HOSTS, *HOSTS, "nowhere", "unknown")))
+    @rule(host=st.sampled_from(HOSTS), home=st.sampled_from((*HOSTS, *HOSTS, "nowhere", "unknown", "group")))
     def move(self, host: str, home: str) -> None:
         """Accounts move, and the queue hears of it."""
         self.homes[host] = home

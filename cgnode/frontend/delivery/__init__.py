@@ -10,6 +10,7 @@
 ``outcomes``   what a host said, as the queue takes it
 ``hosts``      backends that can't be reached, and when they can be again
 ``moves``      mail that waits for a host, when its account moves to another
+``strays``     mail that a backend refuses because something is not known there yet
 ``telling``    senders are told
 ``service``    all of it together, driving the queue
 

@@ -166,11 +166,13 @@ class Callers:
         clear = near or (context is None and us.clear_text)
         # It is not for the other side to choose: who cuts STARTTLS out reads along.
         tls = Tls.NEVER if clear else Tls.REQUIRED
+        if tls is Tls.REQUIRED and context is None:
+            reason = f"{host} is not on this machine, and there is no certificate of the cluster's"
+            log.error("%s", reason)
+            raise Unopened(reason)
         # Servers of other makes let those in that they know by address.
         login = Login(CLUSTER, us.secret) if ours else None
         profile = Profile(Dialect.LMTP, us.hostname, tls, login, clear_login=near or us.clear_text)
-        if tls is Tls.REQUIRED and context is None:
-            log.error("%s is not on this machine, and there is no certificate of the cluster's", host)
         return Terms(place, host, profile, LMTP_PATIENCE, DIAL_LMTP, IDLE_LMTP, start_tls=context)
 
     def _smart_host(self, place: Endpoint) -> Terms:

@@ -10,7 +10,7 @@ class Counters:
     """``delivered``, ``deferred``, ``failed`` and ``expanded`` count recipients; ``reports``
     are messages to senders, ``untold`` failures that nobody is told of.  ``channels`` were
     opened, ``open`` are now, ``reused`` counts attempts on one that was there.  ``strays``
-    are answers that an account is another host's."""
+    are answers that an account is another host's, or the like."""
 
     attempts: int = 0
     delivered: int = 0

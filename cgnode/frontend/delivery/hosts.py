@@ -65,7 +65,7 @@ class Hosts:
         self._health = health
         self._call = call
         self._drop = drop
-        self._down: set[str] = set()
+        self._down: dict[str, Reason] = {}
         self._troubles: dict[Destination, _Trouble] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
         self._stopped = False
@@ -84,18 +84,22 @@ class Hosts:
     def check(self, destination: Destination) -> None:
         """Mail is about to go there."""
         host = destination.name
-        if host not in self._down and not self._health.is_up(host):
+        reason = self._down.get(host)
+        if reason is not None:
+            # Again, since what waited may have been woken to go elsewhere.
+            self._queue.down(destination, reason)
+        elif not self._health.is_up(host):
             self._changed(host, False)
 
     def _changed(self, host: str, up: bool) -> None:
         destination = Destination(Kind.BACKEND, host)
         self._forget(destination)
         if up:
-            self._down.discard(host)
+            self._down.pop(host, None)
             self._wake(destination, "is up")
         else:
-            self._down.add(host)
-            self._stand_still(destination, f"{host} is down: {self._health.why(host)}")
+            reason = self._down[host] = _reason(f"{host} is down: {self._health.why(host)}")
+            self._stand_still(destination, reason)
 
     def look_again(self) -> None:
         """Whoever looks after hosts may have begun with it later than we."""
@@ -114,7 +118,7 @@ class Hosts:
         if destination not in self._troubles:
             log.warning("%s can't be reached: %s", destination, reason)
             self._troubles[destination] = _Trouble()
-        self._stand_still(destination, reason)
+        self._stand_still(destination, _reason(reason))
         self._again(destination)
 
     def reached(self, destination: Destination) -> None:
@@ -134,8 +138,8 @@ class Hosts:
 
     # --- within ------------------------------------------------------------------------
 
-    def _stand_still(self, destination: Destination, reason: str) -> None:
-        self._queue.down(destination, Reason(Reply(451, "4.4.1", reason)))
+    def _stand_still(self, destination: Destination, reason: Reason) -> None:
+        self._queue.down(destination, reason)
         self._drop(destination)
 
     def _wake(self, destination: Destination, what: str) -> None:
@@ -162,3 +166,7 @@ class Hosts:
         trouble = self._troubles.pop(destination, None)
         if trouble is not None and trouble.timer is not None:
             trouble.timer.cancel()
+
+
+def _reason(text: str) -> Reason:
+    return Reason(Reply(451, "4.4.1", text))

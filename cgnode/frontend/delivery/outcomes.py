@@ -23,25 +23,21 @@ from cgnode.proto.smtp import delivery
 from cgnode.proto.smtp.delivery import Outcome
 from cgnode.proto.smtp.reply import Reply
 
-NOT_MINE: Final = "4.1.6"
-"""A backend's word (``backend.lmtp``) for: another host has that mailbox."""
-
 CUT: Final = Reply(451, "4.4.2", "the connection ended before the message was taken")
 UNANSWERED: Final = Reply(451, "4.4.2", "the connection ended before the answer; it may have arrived")
 
 
-def heard_nothing(results: Sequence[delivery.Result]) -> bool:
-    """Of none of them the host has said a word."""
-    return all(result.reply is None for result in results)
+_CLOSING: Final = 421
+
+
+def was_cut(results: Sequence[delivery.Result]) -> bool:
+    """Of none of them the host has said a word, but that it goes."""
+    return all(result.reply is None or result.reply.code == _CLOSING for result in results)
 
 
 def was_sent(results: Sequence[delivery.Result]) -> bool:
     """All of the message: it may have arrived."""
     return any(result.outcome is Outcome.UNKNOWN for result in results)
-
-
-def is_stray(results: Sequence[delivery.Result]) -> bool:
-    return any(result.reply is not None and result.reply.enhanced == NOT_MINE for result in results)
 
 
 def result_of(result: delivery.Result, destination: Destination, host: str, dsn: bool) -> Result:
@@ -51,19 +47,16 @@ def result_of(result: delivery.Result, destination: Destination, host: str, dsn:
             if destination.kind is Kind.BACKEND:
                 return _IN_THE_MAILBOX
             return _THEIRS if dsn else _RELAYED
-        case Outcome.TEMPORARY:
-            return Temporary(_reason(result, host, CUT))
         case Outcome.PERMANENT:
-            return Permanent(_reason(result, host, CUT))
-        case Outcome.NOT_SENT:
-            return Temporary(_reason(result, host, CUT))
-        case Outcome.UNKNOWN:
-            return Temporary(_reason(result, host, UNANSWERED))
+            return Permanent(reason_of(result, host))
+        case Outcome.TEMPORARY | Outcome.NOT_SENT | Outcome.UNKNOWN:
+            return Temporary(reason_of(result, host))
 
 
-def _reason(result: delivery.Result, host: str, ours: Reply) -> Reason:
+def reason_of(result: delivery.Result, host: str) -> Reason:
+    """Why it was not delivered."""
     if result.reply is None:
-        return Reason(ours)
+        return Reason(UNANSWERED if result.outcome is Outcome.UNKNOWN else CUT)
     if result.outcome is Outcome.NOT_SENT and not result.reply.temporary:
         # A last word that was not about this message.
         return Reason(Reply(451, "4.4.2", f"ended by: {result.reply}"), host)

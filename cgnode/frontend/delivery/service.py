@@ -32,8 +32,9 @@ from cgnode.frontend.delivery.hosts import Health, Hosts
 from cgnode.frontend.delivery.idle import Idle
 from cgnode.frontend.delivery.jobs import Job, all_of, job_of
 from cgnode.frontend.delivery.moves import Moves
-from cgnode.frontend.delivery.outcomes import CUT, heard_nothing, is_stray, result_of, was_sent
+from cgnode.frontend.delivery.outcomes import CUT, reason_of, result_of, was_cut, was_sent
 from cgnode.frontend.delivery.routing import Routing
+from cgnode.frontend.delivery.strays import Strays, words_of
 from cgnode.frontend.delivery.telling import Telling
 from cgnode.frontend.queue.errors import QueueError, UnknownMessage
 from cgnode.frontend.queue.mailqueue import MailQueue
@@ -109,10 +110,13 @@ class Delivery(Service):
         self._idle = Idle(_MOST_IDLE)
         self._hosts = Hosts(reactor, random, queue, health, self._call_again, self._idle.drop)
         self._moves = Moves(reactor, following, queue, self._routing)
+        self._strays = Strays(reactor, queue)
         self._telling = Telling(reactor, queue, self.counters, self._in_pool, self._ended_one)
         self._channels: set[Channel] = set()
         self._calls: set[Deferred[Channel]] = set()
         self._active = 0
+        # From so many attempts on, the end of one may let another begin elsewhere.
+        self._plenty = config.queue_policy.all_attempts // 2
         self._woken = False
         self._timer: DelayedCall | None = None
         self._heart: DelayedCall | None = None
@@ -141,6 +145,7 @@ class Delivery(Service):
                 timer.cancel()
         self._hosts.stop()
         self._moves.stop()
+        self._strays.stop()
         self._idle.drop()
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
@@ -290,9 +295,10 @@ class Delivery(Service):
         """There was nothing to be sent."""
         self._over(attempt, all_of(attempt, result))
         self._keep(channel)
+        self._ended_one()
 
-    def _next(self, channel: Channel) -> None:
-        """Another message on the same channel, or none for now."""
+    def _next(self, channel: Channel) -> bool:
+        """Another message on the same channel; False if there is none for now."""
         attempt = None
         if channel.ready and self.running:
             attempt = self._queue.next_attempt(channel.destination)
@@ -300,6 +306,7 @@ class Delivery(Service):
             self._keep(channel)
         else:
             self._begin(attempt, channel)
+        return attempt is not None
 
     def _keep(self, channel: Channel) -> None:
         if not channel.ready:
@@ -323,7 +330,7 @@ class Delivery(Service):
 
     def sent(self, channel: Channel, job: Job, results: Sequence[delivery.Result], reason: str) -> None:
         attempt = job.attempt
-        if heard_nothing(results):
+        if was_cut(results):
             self._cut(channel, attempt, results, reason)
             return
         host, dsn = channel.terms.host, "DSN" in channel.extensions
@@ -335,29 +342,33 @@ class Delivery(Service):
             self._log(attempt, result, taken, host)
         self._hosts.works(attempt.destination)
         self._over(attempt, found)
-        if attempt.destination.kind is Kind.BACKEND and is_stray(results):
-            self._stray(attempt)
-        self._next(channel)
+        if attempt.destination.kind is Kind.BACKEND:
+            self._look_for_strays(attempt, results)
+        more = self._next(channel)
+        busy = self._active >= self._plenty or bool(self._queue.notices)
+        all_well = all(type(result) is Delivered for result in found.values())
+        # To look after each of many would take longer than to deliver them.
+        if more or busy or not (all_well and channel.ready):
+            self._ended_one()
 
     def _cut(
         self, channel: Channel, attempt: Attempt, results: Sequence[delivery.Result], reason: str
     ) -> None:
-        """The connection ended without a word on the message."""
+        """The connection ended without a word on the message.  It is tried again when the
+        host is there again; that is how one is stopped and started without mail waiting."""
         if channel.messages > 1 and not was_sent(results) and self.running:
-            # It was kept for longer than the other side has kept it.
+            # It was kept for longer than the other side wants to.
             self._call(attempt)
             return
-        taken = result_of(results[0], attempt.destination, channel.terms.host, False)
-        assert isinstance(taken, Temporary)
-        self._hosts.failed(attempt.destination, f"{channel.terms.host}: {reason}")
-        self._unreachable(attempt, taken.reason)
+        host = channel.terms.host
+        self._hosts.failed(attempt.destination, f"{host}: {reason or 'it closes'}")
+        self._unreachable(attempt, reason_of(results[0], host))
 
     # --- what became of it -------------------------------------------------------------
 
     def _over(self, attempt: Attempt, results: Mapping[int, Result]) -> None:
         self._active -= 1
         self._queue.report(attempt, results)
-        self._ended_one()
 
     def _unreachable(self, attempt: Attempt, reason: Reason) -> None:
         self._active -= 1
@@ -373,17 +384,24 @@ class Delivery(Service):
             log.info("%s %s failed: %s: %s", attempt.session, attempt.id, attempt.destination, error.reply)
             self.counters.failed += len(attempt.targets)
             self._over(attempt, all_of(attempt, Permanent(Reason(error.reply))))
+            self._ended_one()
             return
         _log_fault(failure)
         self._hosts.failed(attempt.destination, _told(failure))
         self._unreachable(attempt, _reason(error, attempt.destination))
 
-    def _stray(self, attempt: Attempt) -> None:
-        """A backend says that an account is another's: ask the directory once more.  If it
-        does not know better, its next change will (``moves``)."""
-        self.counters.strays += 1
-        self._routing.forget()
-        self._moves.compare(attempt.destination, (number_of(attempt.id),))
+    def _look_for_strays(self, attempt: Attempt, results: Sequence[delivery.Result]) -> None:
+        """A backend says that an account is another's, or the like: ask the directory once
+        more.  If it does not know better, one of the two will soon."""
+        words = words_of(results)
+        if words:
+            number = number_of(attempt.id)
+            self.counters.strays += 1
+            self._routing.forget()
+            if not self._moves.compare(attempt.destination, (number,)):
+                self._strays.refused(attempt.destination, number, words)
+        elif self._strays:
+            self._strays.settled(number_of(attempt.id))
 
     def _log(self, attempt: Attempt, result: delivery.Result, taken: Result, host: str) -> None:
         counters, reply = self.counters, result.reply

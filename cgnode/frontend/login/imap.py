@@ -98,8 +98,4 @@ class ImapLogin(Login):
 
 def _after_login(capabilities: tuple[str, ...]) -> tuple[str, ...]:
     """A server's, without what some go on to say of how to log in."""
-    return tuple(
-        name
-        for name in capabilities
-        if name not in _BEFORE_LOGIN and not name.startswith(("AUTH=", "SASL-IR"))
-    )
+    return tuple(name for name in capabilities if name not in _BEFORE_LOGIN and not name.startswith("AUTH="))

@@ -35,6 +35,8 @@ class Committer:
         self._condition = Condition()
         self._waiting: list[Callback] = []
         self._later = False
+        self._asleep = False
+        """Nobody has asked for anything for some time."""
         self._closed = False
         self._thread = Thread(target=self._run, name="queue-committer", daemon=True)
 
@@ -56,7 +58,8 @@ class Committer:
         with self._condition:
             if not self._later:
                 self._later = True
-                self._condition.notify()
+                if self._asleep:
+                    self._condition.notify()
 
     def close(self) -> None:
         """Sync for those who wait, then end the thread."""
@@ -80,8 +83,13 @@ class Committer:
     def _collect(self, busy: bool) -> tuple[list[Callback], bool]:
         """Who waits, when it is time to sync; True when it is the last time."""
         with self._condition:
+            if not (busy or self._waiting or self._later or self._closed):
+                # As long as there is work, what can wait wakes nobody.
+                self._condition.wait(self._patience)
             while not (busy or self._waiting or self._later or self._closed):
+                self._asleep = True
                 self._condition.wait()
+            self._asleep = False
             if not (busy or self._waiting or self._closed):
                 self._condition.wait(self._patience)
             callbacks, self._waiting = self._waiting, []

@@ -329,8 +329,9 @@ class MailQueue:
             with self._lock:
                 for message in messages:
                     self._admit(message)
-            self._work()
+            # First who waits for it, then the work that it makes.
             future.set_result(result)
+            self._work()
 
         return durable
 

@@ -213,6 +213,19 @@ def test_scram(world: World) -> None:
     assert isinstance(other.verdict, Denied)
 
 
+def test_keys_are_for_passwords_too_where_there_is_no_hash(world: World) -> None:
+    keys = sasl.format_scram(sasl.scram_keys("builder", b"salt of scram keys", 4096)).decode()
+    world.set("bob", keys)
+    answer = world.check("bob", b"builder")
+    assert world.pool.run() == 1
+    assert answer.address == "bob@example.com"
+    world.set("bob", keys, SSHA)
+    answer = world.check("bob", b"builder")
+    assert not world.pool.work
+    world.clock.advance(2)
+    assert isinstance(answer.verdict, Denied)
+
+
 def test_decoys_are_always_the_same(world: World) -> None:
     keys = [world.authenticator.keys(name) for name in ("nobody", "Nobody", "nobody@example.com")]
     assert keys[0] == keys[1] == keys[2]

@@ -728,11 +728,12 @@ def test_only_what_has_moved_goes_on(queue: MailQueue) -> None:
 
 
 def test_there_is_word_of_work(queue: MailQueue) -> None:
+    told = Event()
+    queue.on_work(told.set)
+    message = send(queue, "u@be1.example", hold=True)
+    assert told.wait(10)
     called: list[int] = []
     queue.on_work(lambda: called.append(1))
-    message = send(queue, "u@be1.example", hold=True)
-    assert called
-    called.clear()
     queue.release(message)
     queue.flush()
     queue.wake(BE1)

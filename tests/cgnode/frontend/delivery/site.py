@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from tempfile import mkdtemp
 from typing import Any, ClassVar
 
 from attrs import evolve
@@ -21,6 +23,7 @@ from cgnode.following import LocalFollowing
 from cgnode.frontend.delivery.service import Delivery
 from cgnode.frontend.queue.mailqueue import MailQueue
 from cgnode.frontend.queue.values import Policy
+from cgnode.members import Endpoint
 from ldapserver.testing.source import Source
 from ldapserver.testing.trial import DirectoryTestCase
 from tests.cgnode.frontend import world
@@ -143,13 +146,15 @@ class SiteCase(DirectoryTestCase):
         self.health = FakeHealth()
         self.resolver = FakeResolver()
         self.hosts: dict[str, Host] = {}
-        self.folder = Path(self.mktemp())
-        self.queue = MailQueue.open(self.folder, REPORTER, policy=self.policy, limits=SMALL)
+        self.folder = Path(mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.queue = MailQueue.open(self.folder / "queue", REPORTER, policy=self.policy, limits=SMALL)
         self.addCleanup(lambda: self.queue.close())
         self.addCleanup(self.check)
         self.mx_port = 25
         self.delivery: Delivery | None = None
-        self.tls: dict[str, Any] = {}
+        self.tls: Callable[[str], Any] = lambda host: None
+        self.clear_text = False
 
     def start(self, config: FrontendConfig | None = None) -> Delivery:
         delivery = Delivery(
@@ -159,7 +164,8 @@ class SiteCase(DirectoryTestCase):
             self.health,
             config or self.config,
             secret=SECRET,
-            tls=self.tls.get,
+            tls=self.tls,
+            clear_text=self.clear_text,
             hostname="fe1.example",
             resolver=self.resolver,
             default_domain="example.com",
@@ -177,9 +183,12 @@ class SiteCase(DirectoryTestCase):
 
     # --- what there is -----------------------------------------------------------------
 
-    def add_host(self, name: str, host: Host | None = None, started: bool = True) -> Host:
+    def add_host(self, name: str, host: Host | None = None, far: bool = False) -> Host:
+        """``far``: by an address that does not look like this machine's."""
         host = host or Host()
         place = host.start()
+        if far:
+            place = Endpoint("::ffff:127.0.0.1", place.port)
         self.addCleanup(host.stop)
         attributes = {
             "objectClass": "cgnodeServer",

@@ -8,6 +8,7 @@ import time
 
 from attrs import evolve
 
+from cgnode.frontend.delivery import service
 from cgnode.frontend.queue.values import Policy
 from cgnode.proto.smtp.envelope import Notify, RecipientParameters
 from cgnode.proto.smtp.reply import Reply
@@ -169,6 +170,28 @@ class DeliveryTest(SiteCase):
         assert not self.queue.counts()["messages"]
         assert delivery.counters.open == 0
 
+    async def test_a_stop_does_not_wait_for_who_says_nothing(self) -> None:
+        self.patch(service, "_FAREWELL", 0.3)
+        await self.be1.stop()
+        self.be1.silent = True
+        self.be1.start()
+        delivery = self.start()
+        message = self.send("alice")
+        await until(lambda: self.be1.connections == 1)
+        began = time.monotonic()
+        await delivery.stopService()
+        assert time.monotonic() - began < 2
+        assert delivery.counters.open == 0
+        assert self.queue.show(message)["to"][0]["attempts"] == 1
+
+    async def test_an_address_that_no_command_can_carry(self) -> None:
+        self.start()
+        good = recipient("alice@example.com")
+        bad = evolve(good, address=evolve(good.address, local="alice\r\nDATA"))
+        message = self.send(bad)
+        await until(lambda: message not in world.states(self.queue))
+        assert not self.be1.letters
+
 
 class GroupTest(SiteCase):
     def setUp(self) -> None:
@@ -240,6 +263,15 @@ class TroubleTest(SiteCase):
         await self.be1.has(10, 2)
         assert time.monotonic() - began < 1
         await self.emptied()
+
+    async def test_who_looks_after_hosts_begins_later(self) -> None:
+        self.health.down["be1"] = "not known yet"
+        delivery = self.start()
+        self.send("alice")
+        await until(lambda: set(world.states(self.queue).values()) == {"delayed"})
+        self.health.down.clear()
+        delivery.look_around()
+        await self.be1.has(1, 2)
 
     async def test_it_goes_down_under_way(self) -> None:
         self.start()
@@ -320,6 +352,17 @@ class TroubleTest(SiteCase):
         await self.be1.has(2, 2)
         assert delivery.counters.unreachable == 0
 
+    async def test_a_host_that_is_stopped_in_good_order(self) -> None:
+        """Who was refused by its good-bye need not wait for the next turn."""
+        going = Reply(421, "4.3.2", "going down")
+        self.be1.refusals["alice@example.com"] = going
+        self.start()
+        message = self.send("alice")
+        await until(lambda: world.states(self.queue)[message] == "delayed")
+        assert "going down" in self.queue.show(message)["to"][0]["reason"]
+        self.be1.refusals.clear()
+        await self.be1.has(1, 4)
+
     async def test_wrong_credentials(self) -> None:
         self.be1.service = evolve(self.be1.service, mechanisms=())
         self.start()
@@ -362,6 +405,18 @@ class MovesTest(SiteCase):
         await self.be2.has(10, 2)
         await self.emptied()
 
+    async def test_who_comes_back_to_a_host_that_is_down_waits(self) -> None:
+        self.start()
+        self.send("alice")
+        await until(lambda: set(world.states(self.queue).values()) == {"delayed"})
+        for name in ("alice", "bob"):
+            self.move(name, "be2")
+        await self.be2.has(1, 2)
+        self.move("bob", "be1")
+        self.send("bob")
+        await until(lambda: set(world.states(self.queue).values()) == {"delayed"})
+        assert not self.be1.connections
+
     async def test_what_was_refused_for_now_follows_too(self) -> None:
         self.health.down.clear()
         self.be1.refusals["alice@example.com"] = Reply(452, "4.2.2", "mailbox full")
@@ -387,12 +442,43 @@ class MovesTest(SiteCase):
         self.health.down.clear()
         self.be1.refusals["alice@example.com"] = Reply(450, "4.1.6", "not mine")
         delivery = self.start()
-        message = self.send("alice")
-        await until(lambda: world.states(self.queue)[message] == "delayed")
-        await sleep(0.3)
-        assert delivery.counters.strays == 1
+        self.send("alice")
+        await until(lambda: set(world.states(self.queue).values()) == {"delayed"})
+        for _ in range(20):
+            self.send("alice")
+        await until(lambda: delivery.counters.strays >= 21)
+        await sleep(1.0)
+        assert delivery.counters.strays <= 28, "one tries it for all"
         self.move("alice", "be2")
-        await self.be2.has(1, 2)
+        await self.be2.has(21, 2)
+        await self.emptied()
+
+    async def test_the_backend_hears_of_a_move_later_than_we(self) -> None:
+        self.health.down.clear()
+        self.be1.refusals["alice@example.com"] = Reply(450, "4.1.6", "not mine: be3 has it")
+        delivery = self.start()
+        for _ in range(20):
+            self.send("alice")
+        self.send("bob")
+        await until(lambda: delivery.counters.strays >= 20)
+        await self.be1.has(1)
+        assert self.be1.to() == ["bob@example.com"]
+        self.be1.refusals.clear()
+        await self.be1.has(21, 2)
+        await self.emptied()
+        assert not delivery._strays
+
+    async def test_a_storage_is_attached_later(self) -> None:
+        self.health.down.clear()
+        away = Reply(451, "4.2.1", "the storage of be3 is not attached here")
+        self.be1.refusals["alice@example.com"] = away
+        self.start()
+        removed, *_ = [self.send("alice") for _ in range(5)]
+        await until(lambda: set(world.states(self.queue).values()) == {"delayed"})
+        self.queue.remove(removed)
+        await sleep(0.6)
+        self.be1.refusals.clear()
+        await self.be1.has(4, 2)
 
     async def test_a_change_that_moves_nobody_looks_at_no_mail(self) -> None:
         self.start()

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import evolve
 from twisted.names.error import DNSQueryTimeoutError, DNSServerError
 
@@ -198,7 +196,7 @@ class SmartHostTest(RemoteCase):
     async def test_with_a_password(self) -> None:
         relay = Host(service=Service(Role.SUBMISSION, "relay", mechanisms=("PLAIN",), clear_auth=True))
         self.addCleanup(relay.stop)
-        password = Path(self.mktemp())
+        password = self.folder / "password"
         password.write_text("of the cluster\n")
         config = smart_host(relay)
         login = evolve(config.smtp, smart_host_user="cluster", smart_host_password_file=password)
