@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
 from twisted.python.failure import Failure
 
@@ -101,11 +101,13 @@ class Eager:
 
 
 class EagerTCPServer(Eager, tcp.Server):
-    pass
-
-
-class EagerTCPClient(Eager, tcp.Client):
-    pass
+    def finish(self) -> None:
+        """``loseConnection``; at once where nothing is left to be sent, without another
+        round of the reactor."""
+        if self._waiting or self.TLS or not self.connected:
+            self.loseConnection()
+        else:
+            self.connectionLost(Failure(ConnectionDone()))
 
 
 class EagerUnixServer(Eager, unix.Server):
