@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from cgnode.config.common import Network, endpoint, network, path_in, read_listeners
-from cgnode.frontend.queue.values import Limits, Policy
+from cgnode.frontend.queue.policy import Limits, Policy
 from cgnode.listeners import MailListener, mail_listener
 from cgnode.members import Endpoint
 from cgnode.tables import Table, boolean, duration, size, text, whole_number

@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 from attrs import evolve
 
 from cgnode.config import FrontendConfig
-from cgnode.frontend.queue.values import Policy
+from cgnode.frontend.queue.policy import Policy
 from cgnode.members import BackendLogin, Endpoint, Override
 from tests.cgnode.frontend import world
 from tests.cgnode.frontend.delivery.site import FakeFollowing, SiteCase, reactor, until

@@ -12,7 +12,8 @@ The parts, from the disk upwards; none knows those below it in this list:
 ``schedule``   who is tried when; pure
 ``mailqueue``  all of it together, for the shell; ``listing`` is its face for operators
 
-``values`` has what the shell and the queue tell each other, ``errors`` how it fails.
+``policy`` has what an operator says of it, ``values`` what the shell and the queue tell each
+other, ``errors`` how it fails.
 
 What must not live here: Twisted, sockets, protocols, routing.
 """

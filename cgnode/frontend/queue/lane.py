@@ -19,7 +19,8 @@ from math import inf
 from attrs import Factory, define
 
 from cgnode.frontend.queue.message import Message
-from cgnode.frontend.queue.values import Destination, Policy, Reason
+from cgnode.frontend.queue.policy import Policy
+from cgnode.frontend.queue.values import Destination, Reason
 
 
 class Condition(Enum):

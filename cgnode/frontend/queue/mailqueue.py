@@ -38,6 +38,7 @@ from cgnode.frontend.queue.committer import Callback
 from cgnode.frontend.queue.errors import QueueError, QueueFull, UnknownMessage
 from cgnode.frontend.queue.listing import Json, Listing
 from cgnode.frontend.queue.message import Message, new_message, number_of
+from cgnode.frontend.queue.policy import Limits, Policy
 from cgnode.frontend.queue.schedule import Schedule
 from cgnode.frontend.queue.spool import Content, Reception, Spool
 from cgnode.frontend.queue.telling import News, news
@@ -47,8 +48,6 @@ from cgnode.frontend.queue.values import (
     Destination,
     Due,
     Envelope,
-    Limits,
-    Policy,
     Reason,
     Reported,
     Result,

@@ -21,6 +21,7 @@ from attrs import frozen
 
 from cgnode.frontend.queue.lane import Condition, Lane
 from cgnode.frontend.queue.message import Addressee, Message, Outcome, Stage
+from cgnode.frontend.queue.policy import Policy
 from cgnode.frontend.queue.table import DOWN, Table
 from cgnode.frontend.queue.timers import Pace
 from cgnode.frontend.queue.values import (
@@ -34,7 +35,6 @@ from cgnode.frontend.queue.values import (
     Expand,
     Kind,
     Permanent,
-    Policy,
     Reason,
     Refuse,
     Result,

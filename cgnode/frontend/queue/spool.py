@@ -28,7 +28,8 @@ from cgnode.frontend.queue.errors import QueueBusy, QueueError, QueueFull, Queue
 from cgnode.frontend.queue.frames import Frame
 from cgnode.frontend.queue.log import Log, Place, Segment, sync_folder
 from cgnode.frontend.queue.message import Message, id_of
-from cgnode.frontend.queue.values import Clock, Limits
+from cgnode.frontend.queue.policy import Limits
+from cgnode.frontend.queue.values import Clock
 
 _IN_A_FRAME = 500
 # Small messages between two looks at how full the disk is.

@@ -21,8 +21,9 @@ from attrs import evolve
 
 from cgnode.frontend.queue.lane import Lane, Lanes
 from cgnode.frontend.queue.message import Addressee, Message, Outcome, Stage
+from cgnode.frontend.queue.policy import Policy
 from cgnode.frontend.queue.timers import Timers, backoff
-from cgnode.frontend.queue.values import Policy, Reason
+from cgnode.frontend.queue.values import Reason
 from cgnode.proto.smtp.address import Address
 from cgnode.proto.smtp.envelope import Notify, Recipient
 from cgnode.proto.smtp.reply import Reply

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from random import Random
 
-from cgnode.frontend.queue.values import Policy
+from cgnode.frontend.queue.policy import Policy
 
 _SPREAD = 0.2
 # Entries that are void are thrown out when they are most, and more than a few.

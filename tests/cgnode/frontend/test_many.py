@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 from cgnode.frontend.queue.message import Message, new_message
+from cgnode.frontend.queue.policy import Limits
 from cgnode.frontend.queue.spool import Spool
-from cgnode.frontend.queue.values import Clock, Envelope, Limits, Reason
+from cgnode.frontend.queue.values import Clock, Envelope, Reason
 from cgnode.proto.smtp.address import Address
 from cgnode.proto.smtp.envelope import Mail, Recipient
 from cgnode.proto.smtp.reply import Reply
@@ -59,7 +60,7 @@ def measure(folder: Path) -> dict[str, Any]:
     from attrs import evolve
 
     from cgnode.frontend.queue.mailqueue import MailQueue
-    from cgnode.frontend.queue.values import Policy
+    from cgnode.frontend.queue.policy import Policy
     from tests.cgnode.frontend.world import BE1, REPORTER, by_domain, route
 
     before = _resident()

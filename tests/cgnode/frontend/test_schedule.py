@@ -11,6 +11,7 @@ from attrs import define, field
 
 from cgnode.frontend.queue.lane import Condition
 from cgnode.frontend.queue.message import Message, Outcome, Stage, new_message
+from cgnode.frontend.queue.policy import Policy
 from cgnode.frontend.queue.schedule import NOWHERE, Schedule
 from cgnode.frontend.queue.values import (
     Attempt,
@@ -22,7 +23,6 @@ from cgnode.frontend.queue.values import (
     Duty,
     Kind,
     Permanent,
-    Policy,
     Refuse,
     Route,
     Temporary,

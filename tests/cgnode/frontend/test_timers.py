@@ -6,8 +6,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgnode.frontend.queue.policy import Policy
 from cgnode.frontend.queue.timers import Pace, Timers, backoff
-from cgnode.frontend.queue.values import Policy
 
 
 @given(st.integers(0, 10_000), st.randoms())

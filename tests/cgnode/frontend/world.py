@@ -15,6 +15,7 @@ from attrs import define, evolve
 from cgnode.frontend.bounce import Reporter
 from cgnode.frontend.queue.mailqueue import MailQueue
 from cgnode.frontend.queue.message import Message, Stage
+from cgnode.frontend.queue.policy import Limits, Policy
 from cgnode.frontend.queue.schedule import Schedule
 from cgnode.frontend.queue.values import (
     Attempt,
@@ -25,9 +26,7 @@ from cgnode.frontend.queue.values import (
     Due,
     Envelope,
     Kind,
-    Limits,
     Permanent,
-    Policy,
     Reason,
     Result,
     Route,

@@ -22,7 +22,7 @@ from cgnode.config import FrontendConfig
 from cgnode.following import LocalFollowing
 from cgnode.frontend.delivery.service import Delivery
 from cgnode.frontend.queue.mailqueue import MailQueue
-from cgnode.frontend.queue.values import Policy
+from cgnode.frontend.queue.policy import Policy
 from cgnode.members import Endpoint
 from ldapserver.testing.source import Source
 from ldapserver.testing.trial import DirectoryTestCase

@@ -9,7 +9,7 @@ import time
 from attrs import evolve
 
 from cgnode.frontend.delivery import service
-from cgnode.frontend.queue.values import Policy
+from cgnode.frontend.queue.policy import Policy
 from cgnode.proto.smtp.envelope import Notify, RecipientParameters
 from cgnode.proto.smtp.reply import Reply
 from tests.cgnode.frontend import world

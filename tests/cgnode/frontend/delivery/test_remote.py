@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.names.error import DNSQueryTimeoutError, DNSServerError
 
 from cgnode.config import Config, FrontendConfig
-from cgnode.frontend.queue.values import Policy
+from cgnode.frontend.queue.policy import Policy
 from cgnode.net.tls import public_context
 from cgnode.proto.smtp.envelope import Notify, RecipientParameters
 from cgnode.proto.smtp.reply import Reply

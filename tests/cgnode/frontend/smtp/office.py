@@ -22,7 +22,7 @@ from cgnode.following import LocalFollowing
 from cgnode.frontend.authentication import Authenticator
 from cgnode.frontend.bounce import Reporter
 from cgnode.frontend.queue.mailqueue import MailQueue
-from cgnode.frontend.queue.values import Limits
+from cgnode.frontend.queue.policy import Limits
 from cgnode.frontend.smtp.counters import Counters
 from cgnode.frontend.smtp.intake import MailIntake
 from cgnode.frontend.smtp.terms import Kind

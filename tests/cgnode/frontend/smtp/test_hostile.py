@@ -14,7 +14,7 @@ from time import sleep
 import pytest
 
 from cgnode.config import FrontendConfig, SmtpConfig
-from cgnode.frontend.queue.values import Limits
+from cgnode.frontend.queue.policy import Limits
 from cgnode.frontend.smtp.terms import Kind
 from tests.cgnode.frontend.smtp.office import TEXT, Office, Wire, office
 from tests.cgnode.frontend.test_disk_full import biggest_file
