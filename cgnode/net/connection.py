@@ -153,6 +153,7 @@ class Connection(TwistedProtocol):
         self._limit: float | None = None
         self._last = 0.0
         self._timer: DelayedCall | None = None
+        self._due = 0.0
 
     # --- for handlers -----------------------------------------------------------------
 
@@ -196,7 +197,9 @@ class Connection(TwistedProtocol):
         self._limit = seconds
         if not (self._handshaking or self._closing):
             self._last = self._reactor.seconds()
-            self._arm(seconds)
+            # A timer that ends before that looks at the limit then.
+            if seconds is None or self._timer is None or self._due > self._last + seconds:
+                self._arm(seconds)
 
     def close(self, last_words: bytes = b"", reason: str = "") -> None:
         """Send what is left, and close; a peer that does not take it is cut off."""
@@ -393,6 +396,7 @@ class Connection(TwistedProtocol):
     def _arm(self, seconds: float | None) -> None:
         self._disarm()
         if seconds is not None:
+            self._due = self._reactor.seconds() + seconds
             self._timer = self._reactor.callLater(seconds, self._expired)
 
     def _disarm(self) -> None:
