@@ -89,8 +89,8 @@ def add_account(
 
 
 def _host_for(edit: Edit, host: str | None) -> str:
-    members = edit.lookup.members()
     if host is not None:
+        members = edit.lookup.members()
         member = members.get(host)
         if member is None or "backend" not in member.roles:
             known = ", ".join(each.name for each in members if "backend" in each.roles) or "none"
@@ -98,8 +98,7 @@ def _host_for(edit: Edit, host: str | None) -> str:
         if member.state is State.DOWN:
             raise Refused(f"{member.name} is down; cgctl server up {member.name} says that it is not")
         return member.name
-    loads = {name: load.entries for name, load in edit.lookup.loads().items()}
-    chosen = members.least_loaded(loads)
+    chosen = edit.lookup.host_of_new()
     if chosen is None:
         raise Refused("there is no active backend; cgctl server add NAME --role backend makes one known")
     return chosen.name
@@ -148,30 +147,7 @@ def show_account(site: Site, text: str) -> AccountSummary:
 
 def rename_account(site: Site, old: str, new: str, *, keep: bool = False) -> Follow:
     """With ``keep`` the old name becomes an alias."""
-    given, wanted = account_address(old), account_address(new)
-    with editing(site) as edit:
-        source, target = edit.canonical(given), edit.canonical(wanted)
-        record = _own(edit, source, AccountRecord)
-        edit.check_free(target)
-        entry = edit.lookup.entry_of(source.local, source.domain)
-        assert entry is not None
-        aliases = sorted(edit.aliases().leading_to(entry))
-        old_dn, new_dn = record.dn, site.dn_of(target)
-        key = key_of(old_dn, edit.core.schema)
-        edit.rename(old_dn, new_dn)
-        data = edit.data(entry)
-        mail = edit.lookup.texts(data, "mail")
-        changed = [str(target) if value.lower() == str(source) else value for value in mail]
-        edit.replace(new_dn, {"mail": list(dict.fromkeys(changed or [str(target)]))})
-
-        def change(address: Address) -> Address:
-            return target if _canonical(edit, address) == source else address
-
-        count = edit.retarget_aliases(aliases, key, parse_dn(new_dn))
-        references = edit.change_addresses(change, key, parse_dn(new_dn))
-        if keep:
-            _add_alias(edit, source, new_dn)
-    return Follow(count, references)
+    return _rename(site, old, new, AccountRecord, keep)
 
 
 def remove_account(site: Site, text: str) -> Follow:
@@ -214,6 +190,16 @@ def list_aliases(site: Site, domain: str | None = None) -> Iterator[tuple[Addres
         for domain_of, name, record in _records(lookup, domain):
             if isinstance(record, AliasRecord):
                 yield Address(name, domain_of), record.target
+
+
+def show_alias(site: Site, text: str) -> tuple[Address, Address | None]:
+    """As in ``list_aliases``."""
+    address, record = _show(site, text, AliasRecord)
+    return address, record.target
+
+
+def rename_alias(site: Site, old: str, new: str) -> Follow:
+    return _rename(site, old, new, AliasRecord)
 
 
 def remove_alias(site: Site, text: str) -> Follow:
@@ -266,12 +252,11 @@ def list_groups(site: Site, domain: str | None = None) -> Iterator[GroupRecord]:
 
 
 def show_group(site: Site, text: str) -> GroupRecord:
-    with site.reading() as lookup:
-        address = _in_own_domain(lookup, text)
-        record = lookup.record(address.local, address.domain)
-    if not isinstance(record, GroupRecord):
-        raise _missing(address, record, GroupRecord)
-    return record
+    return _show(site, text, GroupRecord)[1]
+
+
+def rename_group(site: Site, old: str, new: str) -> Follow:
+    return _rename(site, old, new, GroupRecord)
 
 
 def remove_group(site: Site, text: str) -> Follow:
@@ -295,11 +280,57 @@ def list_forwarders(site: Site, domain: str | None = None) -> Iterator[tuple[Add
                 yield Address(name, domain_of), record.target
 
 
+def show_forwarder(site: Site, text: str) -> tuple[Address, str]:
+    """As in ``list_forwarders``."""
+    address, record = _show(site, text, ForwarderRecord)
+    return address, record.target
+
+
+def rename_forwarder(site: Site, old: str, new: str) -> Follow:
+    return _rename(site, old, new, ForwarderRecord)
+
+
 def remove_forwarder(site: Site, text: str) -> Follow:
     return _remove(site, text, ForwarderRecord)
 
 
 # --- shared -----------------------------------------------------------------------------
+
+
+def _show(site: Site, text: str, kind: type[_R]) -> tuple[Address, _R]:
+    with site.reading() as lookup:
+        address = _in_own_domain(lookup, text)
+        record = lookup.record(address.local, address.domain)
+    if not isinstance(record, kind):
+        raise _missing(address, record, kind)
+    return address, record
+
+
+def _rename(site: Site, old: str, new: str, kind: type[Record], keep: bool = False) -> Follow:
+    given, wanted = account_address(old), account_address(new)
+    with editing(site) as edit:
+        source, target = edit.canonical(given), edit.canonical(wanted)
+        record = _own(edit, source, kind)
+        edit.check_free(target)
+        entry = edit.lookup.entry_of(source.local, source.domain)
+        assert entry is not None
+        aliases = sorted(edit.aliases().leading_to(entry))
+        old_dn, new_dn = record.dn, site.dn_of(target)
+        key = key_of(old_dn, edit.core.schema)
+        edit.rename(old_dn, new_dn)
+        if isinstance(record, AccountRecord | GroupRecord):
+            mail = edit.lookup.texts(edit.data(entry), "mail")
+            changed = [str(target) if value.lower() == str(source) else value for value in mail]
+            edit.replace(new_dn, {"mail": list(dict.fromkeys(changed or [str(target)]))})
+
+        def change(address: Address) -> Address:
+            return target if _canonical(edit, address) == source else address
+
+        count = edit.retarget_aliases(aliases, key, parse_dn(new_dn))
+        references = edit.change_addresses(change, key, parse_dn(new_dn))
+        if keep:
+            _add_alias(edit, source, new_dn)
+    return Follow(count, references)
 
 
 def _remove(site: Site, text: str, kind: type[Record]) -> Follow:

@@ -11,6 +11,7 @@ in every node's ``ca`` file, issue anew, and take the old one out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
@@ -69,15 +70,18 @@ def new_authority(name: str, now: datetime, days: int = AUTHORITY_DAYS) -> Pair:
     return _signed(builder, key, key)
 
 
-def issue(authority: Pair, name: str, now: datetime, days: int = SERVER_DAYS) -> Pair:
-    """A certificate with a new key for the server of this name.  Raises CaError."""
+def issue(
+    authority: Pair, name: str, now: datetime, days: int = SERVER_DAYS, also: Sequence[str] = ()
+) -> Pair:
+    """A certificate with a new key for the server of this name, good for ``also`` too, by
+    which clients know it that don't ask the servers' table.  Raises CaError."""
     own, own_key = _loaded(authority)
     if own.not_valid_after_utc <= now:
         raise CaError(f"the authority's certificate ended on {own.not_valid_after_utc:%Y-%m-%d}")
     key = ec.generate_private_key(ec.SECP256R1())
     ends = min(now + timedelta(days=days), own.not_valid_after_utc)
     builder = _builder(_subject(name), own.subject, key.public_key(), now, ends)
-    names = x509.SubjectAlternativeName([_general_name(name)])
+    names = x509.SubjectAlternativeName([_general_name(each) for each in dict.fromkeys((name, *also))])
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(own_key.public_key())
     for extension, critical in (
@@ -156,7 +160,10 @@ def _general_name(name: str) -> x509.GeneralName:
         pass
     if "_" in name:
         raise CaError(f"{name} can't be in a certificate: a host's name has no _ (RFC 1123 section 2.1)")
-    return x509.DNSName(name)
+    try:
+        return x509.DNSName(name)
+    except ValueError:
+        raise CaError(f"{name} can't be in a certificate: it is no host's name, and no address") from None
 
 
 def _builder(

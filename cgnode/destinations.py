@@ -103,8 +103,8 @@ class Target:
 
 class Destinations:
     """``secret`` is the cluster's.  ``tls`` gives a client context for a server's name, or
-    None where the node has none; with ``clear_text`` it is then done without, which
-    otherwise is for loopback only."""
+    None where the node has none; on the loopback, and with ``clear_text`` anywhere, it is
+    then done without."""
 
     def __init__(
         self,
@@ -157,10 +157,12 @@ class Destinations:
         if isinstance(account, str):
             return _alarm(Why.PROTOCOL, host, account)
         own = member.login.kind == "password"
-        if is_loopback(endpoint.host):
+        near = is_loopback(endpoint.host)
+        # Servers of other makes on this machine have no certificate of the cluster's.
+        if near and member.login.kind != "cluster":
             return Target(host, endpoint, account, own)
         tls = self._tls(host)
-        if tls is None and not self._clear_text:
+        if tls is None and not near and not self._clear_text:
             reason = f"{host} is not on this machine, and there is no certificate of the cluster's"
             return _alarm(Why.PROTOCOL, host, reason)
         return Target(host, endpoint, account, own, tls)

@@ -59,6 +59,8 @@ class DirectoryService(MultiService):
         fix = "listen at another address"
         if os.strerror(errno.EADDRINUSE) in error.reason:
             fix = "stop what listens there, or choose another port"
+        elif os.strerror(errno.ENOENT) in error.reason:
+            fix = "make its folder, or listen at another address"
         listeners = ((str(parse_url(url)), listener.key) for url, listener in self._listeners.items())
         key = dict(listeners).get(error.url, "ldap.listen")
         return self._config.error(key, f"cannot listen at {error.url}: {error.reason}; {fix}")

@@ -37,6 +37,10 @@ class Following(Protocol):
         """None: answers may rest on it.  Otherwise why they must be temporary errors."""
         ...
 
+    def in_step(self) -> bool:
+        """Whether changes are heard of as they happen, so that what is not known does not exist."""
+        ...
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """``changed()`` is called in the reactor's thread soon (0.2 s) after any change, by
         any process; many may be one call.  Returns what ends that."""
@@ -63,6 +67,9 @@ class LocalFollowing(Service):
 
     def usable(self) -> str | None:
         return None
+
+    def in_step(self) -> bool:
+        return True
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self._watch.subscribe(changed)

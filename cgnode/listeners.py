@@ -7,6 +7,7 @@ the like for mail.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -105,14 +106,16 @@ class HttpListener:
 
 
 def mail_listener(schemes: tuple[str, ...]) -> Reader[MailListener]:
-    """A reader of ``SCHEME://HOST:PORT``; without a port it is the protocol's own."""
+    """A reader of ``SCHEME://HOST:PORT``: without a host it is every address, without a port
+    the protocol's own."""
 
     def read(value: object) -> MailListener:
         scheme, found, rest = str(value).partition("://")
         if not found or scheme not in schemes:
             example = f"{schemes[0]}://127.0.0.1:{MAIL_PORTS[schemes[0]]}"
             raise Wrong(f"{show(value)} is not as in {example}; known are {', '.join(schemes)}")
-        return MailListener(scheme, *_address(rest.removesuffix("/"), MAIL_PORTS[scheme], str(value)))
+        port = MAIL_PORTS[scheme]
+        return MailListener(scheme, *_address(rest.removesuffix("/") or f":{port}", port, str(value)))
 
     return read
 
@@ -125,8 +128,11 @@ def http_listener(value: object) -> HttpListener | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+    """Whether only this machine can reach it.  A name that begins like an address is a name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parse_listener(value: object) -> Listener:

@@ -19,7 +19,13 @@ from twisted.logger import LogEvent, LogLevel, STDLibLogObserver, globalLogBegin
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _SESSION: Final = re.compile(r"([0-9a-f]{12}) ")
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127) if code != ord("\t")}
+# C0 and C1, some of which terminals obey; and what else begins a line in Unicode.
+_CONTROLS: Final = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != ord("\t")},
+    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029)},
+}
+_MOST: Final = 4096
+"""Characters of a message: what a peer says may be long."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +33,7 @@ class JsonFormatter(logging.Formatter):
     where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = _bounded(record.getMessage())
         values = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -50,7 +56,12 @@ class TextFormatter(logging.Formatter):
         super().__init__(TEXT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = _bounded(record.message)
         return super().formatMessage(record).translate(_CONTROLS)
+
+
+def _bounded(message: str) -> str:
+    return message if len(message) <= _MOST else f"{message[:_MOST]}... ({len(message)} characters)"
 
 
 def begin_logging(level: str, form: str, stream: TextIO | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from attrs import field, frozen
 
 from cgnode.members import Member, Members, Override, read_member
-from cgnode.names import Address
+from cgnode.names import Address, is_account_name
 from cgnode.router import (
     AccountRecord,
     AliasRecord,
@@ -110,7 +110,9 @@ class StoreLookup:
     def record(self, name: str, domain: str) -> Record | None:
         entry = self.entry_of(name, domain)
         data = None if entry is None else self.snapshot.entry(entry)
-        return None if data is None else self.read(data, domain)
+        found = None if data is None else self.read(data, domain)
+        # LDAP clients may write what no backend could keep mail for.
+        return None if isinstance(found, AccountRecord) and not is_account_name(name) else found
 
     def is_member(self, name: str) -> bool:
         return name.lower() in self._overrides or self._server_data(name) is not None
@@ -147,6 +149,10 @@ class StoreLookup:
                 by_old, old = covered.setdefault(host, {}), placement.old.key.decode()
                 by_old[old] = by_old.get(old, 0) + count
         return {host: HostLoad(count, covered.get(host, {})) for host, count in sorted(totals.items())}
+
+    def host_of_new(self) -> Member | None:
+        """Where new accounts go, unless their maker says."""
+        return self.members().least_loaded({name: load.entries for name, load in self.loads().items()})
 
     def _servers(self) -> EntryId | None:
         return self.domain_entry(SERVERS)

@@ -238,18 +238,31 @@ class MemberParts:
         so that a whole site in one node needs no more than accounts."""
         if self._directory is None or self.backend is None:
             return
-        name = self._config.name
+        name, addresses = self._config.name, self._own_addresses(self.backend)
         with self.following.site.reading() as lookup:
-            if lookup.stored_member(name) is not None:
-                return
+            stored = lookup.stored_member(name)
+        if stored is None:
+            add_server(self.following.site, Member(name, self._config.roles, addresses))
+            log.info("%s is in the table of servers now, as %s", name, ", ".join(self._config.roles))
+            return
+        for protocol, endpoint in addresses.items():
+            told = stored.addresses.get(protocol)
+            if told is not None and told != endpoint:
+                log.warning(
+                    "%s serves %s at %s, and is looked for at %s: cgctl server change %s --%s %s mends that",
+                    *(name, protocol, endpoint, told, name, protocol, endpoint),
+                )
+
+    def _own_addresses(self, backend: BackendService) -> dict[str, Endpoint]:
+        """What others are told of this node.  Its IMAP and POP3 are the backend's, which
+        frontends use."""
         addresses: dict[str, Endpoint] = {}
         if self.frontend is not None:
             addresses |= _addresses(self.frontend.mail_ports, ("smtp", "submission"))
-        addresses |= _addresses(self.backend.ports, ("lmtp", "imap", "pop3"))
+        addresses |= _addresses(backend.ports, ("lmtp", "imap", "pop3"))
         for host, port in self._control.addresses:
             addresses["http"] = Endpoint(host, port)
-        add_server(self.following.site, Member(name, self._config.roles, addresses))
-        log.info("%s is in the table of servers now, as %s", name, ", ".join(self._config.roles))
+        return addresses
 
 
 class _Listening(Service):

@@ -210,6 +210,11 @@ class Members:
         return None if member is None else member.addresses.get(protocol)
 
     def least_loaded(self, loads: Mapping[str, int]) -> Member | None:
-        """The backend for a new account: active, with the fewest; the first name among equals."""
+        """The backend for a new account: active, with the fewest; the first name among equals.
+        One that has no address yet comes last, since mail would wait for it."""
         fit = [member for member in self if member.takes_accounts]
-        return min(fit, key=lambda member: (loads.get(member.name, 0), member.name), default=None)
+        return min(
+            fit,
+            key=lambda member: ("lmtp" not in member.addresses, loads.get(member.name, 0), member.name),
+            default=None,
+        )

@@ -59,6 +59,14 @@ def account_name(text: str) -> str:
     return text.lower()
 
 
+def is_account_name(text: str) -> bool:
+    try:
+        account_name(text)
+    except BadName:
+        return False
+    return True
+
+
 def domain_name(text: str) -> str:
     """A domain's name in lower case, without the root's dot; raises BadName."""
     name = text[:-1] if text.endswith(".") else text

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import resource
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ from cgnode.secret import administrator_secret
 
 if TYPE_CHECKING:
     from cgnode.member import MemberParts
+
+log = logging.getLogger(__name__)
 
 
 class Node(Service):
@@ -108,10 +111,10 @@ def run(config: Config) -> int:
     install()
     from twisted.internet import reactor
 
-    return _serve(reactor, Node(reactor, config, folder, os.environ), lock)
+    return _serve(reactor, Node(reactor, config, folder, os.environ), lock, config.log_format)
 
 
-def _serve(reactor: Any, node: Node, lock: NodeLock) -> int:
+def _serve(reactor: Any, node: Node, lock: NodeLock, log_format: str) -> int:
     try:
         node.startService()
     except BaseException:
@@ -120,13 +123,21 @@ def _serve(reactor: Any, node: Node, lock: NodeLock) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
     # In the loop and not before it: who has read the greeting may send the signals that
     # stop a reactor, SIGTERM and SIGINT, and it listens to them from then on.
-    reactor.callLater(0, lambda: print("\n".join(node.greeting()), flush=True))
+    reactor.callLater(0, lambda: _greet("\n".join(node.greeting()), log_format))
     # What is there now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     reactor.run()
     lock.release()
     return 0
+
+
+def _greet(text: str, log_format: str) -> None:
+    """For people; where a program reads the log, it is a line of that."""
+    if log_format == "json":
+        log.info("%s", text)
+    else:
+        print(text, flush=True)
 
 
 def _allow_descriptors(config: Config) -> None:

@@ -6,19 +6,23 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve
 
 from cgnode import __version__
-from cgnode.config import Config
+from cgnode.config import ClusterConfig, Config
 from cgnode.folder import STORE
+from cgnode.lookup import Site, StoreLookup
 from ldapserver import indexing
 from ldapserver.access import Policy
-from ldapserver.core import Settings
+from ldapserver.core import Core, Settings
 from ldapserver.local import LocalDirectory
+from ldapserver.names import Names
 from ldapserver.schema import Schema, SchemaError, standard_schema
 from storage.errors import StoreError
+from storage.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +47,19 @@ def settings_of(config: Config, password: bytes | None) -> Settings:
         version=__version__,
         start_tls=config.ldap.tls is not None,
         notice=log.warning,
+        host_of_new=partial(_host_of_new, config.cluster),
     )
     if config.ldap.map_size is not None:
         settings = evolve(settings, map_size=config.ldap.map_size)
     if config.ldap.anonymous_read is not None:
         settings = evolve(settings, policy=_policy(config, settings.policy, config.ldap.anonymous_read))
     return settings
+
+
+def _host_of_new(cluster: ClusterConfig, core: Core, snapshot: Snapshot) -> str | None:
+    site = Site(core, cluster.base, cluster.overrides)
+    found = StoreLookup(site, snapshot, Names(snapshot.tree_number())).host_of_new()
+    return None if found is None else found.name
 
 
 def _policy(config: Config, default: Policy, anonymous_read: tuple[str, ...]) -> Policy:

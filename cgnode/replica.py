@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
@@ -46,7 +47,8 @@ _REMEMBER: Final = 5.0
 
 class RemoteFollowing(Service):
     """``following.Following`` over a copy in ``folder``.  ``settings`` are the copy's (schema
-    and indexes count); ``clock`` is the time of day, in seconds.  Raises ConfigError."""
+    and indexes count); ``clock`` is the time of day, in seconds, and ``steady`` one that nobody
+    sets.  Raises ConfigError."""
 
     def __init__(
         self,
@@ -59,12 +61,14 @@ class RemoteFollowing(Service):
         settings: Settings | None = None,
         environ: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         patience: Patience = DEFAULT_PATIENCE,
         random: Random | None = None,
     ) -> None:
         wanted = _access(access, environ)
         self._max_age = access.max_age
         self._clock = clock
+        self._steady = steady
         self._folder = folder / REPLICA
         try:
             self._directory = LocalDirectory.open(self._folder, settings)
@@ -74,9 +78,12 @@ class RemoteFollowing(Service):
         self._watch = Watch(reactor, self._directory)
         self._copy = Copy(self._directory, base)
         self._loaded = self._copy.loaded
-        self._last_contact = self._remembered()
+        # The time of day only tells how long nobody was here.
+        self._last_contact = steady() - max(0.0, clock() - self._remembered())
         self._remembered_at = 0.0
-        self._follower = Follower(reactor, self._copy, wanted, self._contact, patience, random)
+        # A directory that only has nothing to tell must not seem to be away.
+        often = evolve(patience, heartbeat=min(patience.heartbeat, access.max_age / 3))
+        self._follower = Follower(reactor, self._copy, wanted, self._contact, often, random)
 
     # --- the interface of following.Following -------------------------------------------
 
@@ -88,6 +95,9 @@ class RemoteFollowing(Service):
         if age > self._max_age:
             return f"the copy of the directory is {age:.0f} s old{why}"
         return None
+
+    def in_step(self) -> bool:
+        return self._follower.persisting
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self._watch.subscribe(changed)
@@ -107,7 +117,7 @@ class RemoteFollowing(Service):
     @property
     def age(self) -> float:
         """Seconds since the copy was known to be what the provider has."""
-        return max(0.0, self._clock() - self._last_contact)
+        return self._steady() - self._last_contact
 
     # --- its life -----------------------------------------------------------------------
 
@@ -132,7 +142,8 @@ class RemoteFollowing(Service):
 
     def _contact(self) -> None:
         self._loaded = True
-        self._last_contact = now = self._clock()
+        self._last_contact = self._steady()
+        now = self._clock()
         if not 0 <= now - self._remembered_at < _REMEMBER:
             self._remembered_at = now
             path = self._folder / _CONTACT

@@ -68,12 +68,14 @@ def remove_server(site: Site, name: str) -> Member:
         own = loads[member.name].entries if member.name in loads else 0
         if own:
             raise Refused(
-                f"{member.name} serves {_entries(own)}: cgctl rehost {member.name} OTHER moves them"
+                f"{member.name} serves {_entries(own)}; "
+                f"cgctl failover {member.name} --to OTHER has another serve them from its storage"
             )
         away = sum(load.covered.get(member.name, 0) for load in loads.values())
         if away:
             raise Refused(
-                f"{_entries(away)} of {member.name}'s are served elsewhere; cgctl restore {member.name} first"
+                f"{_entries(away)} of {member.name}'s are served elsewhere, from its storage, which goes by "
+                f"its name; it may stay known as down, or take them back by cgctl restore {member.name}"
             )
         edit.delete(site.dn_of_server(member.name))
     return member

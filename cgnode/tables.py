@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 Reader = Callable[[object], T]
 
 
@@ -131,6 +132,18 @@ def whole_number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise Wrong(f"{show(value)} is not a whole number, 0 or more")
     return value
+
+
+def above_zero(read: Reader[N]) -> Reader[N]:
+    """A reader of a number for which 0 makes no sense."""
+
+    def checked(value: object) -> N:
+        number = read(value)
+        if not number:
+            raise Wrong(f"with {show(value)} nothing would ever work; give more")
+        return number
+
+    return checked
 
 
 TIMES = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}

@@ -43,6 +43,7 @@ class Settings:
     ``administrator_password`` may be hashed (``passwords``); without one nobody binds as
     the administrator.  ``indexes`` are those of a new store; an existing one keeps its
     own until it is reindexed.  ``notice`` hears what an operator should know.
+    ``host_of_new`` chooses the hostServer of accounts that are added without one.
     ``clock`` gives microseconds since 1970, ``monotonic`` seconds.  ``version`` and
     ``start_tls`` (whether listeners offer it) are for the root DSE.
     """
@@ -58,6 +59,7 @@ class Settings:
     version: str = ""
     start_tls: bool = False
     notice: Callable[[str], None] = _nothing
+    host_of_new: Callable[[Core, Snapshot], str | None] = lambda core, snapshot: None
     clock: Callable[[], int] = lambda: time.time_ns() // 1000
     monotonic: Callable[[], float] = time.monotonic
     random: Callable[[int], bytes] = os.urandom

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 from cgnode import accounts
 from cgnode.admin.command import Command, UsageError, count, say
-from cgnode.admin.nested import arguments_for, nested, open_site
+from cgnode.admin.nested import arguments_for, followed, nested, open_site
+from cgnode.lookup import Site
 from cgnode.router import GroupRecord
 
 _ADDRESS = ("ADDRESS", "as in team@example.com")
@@ -15,6 +17,17 @@ _TARGET = ("TARGET", "the address that it leads to")
 
 def _domain_argument(parser: ArgumentParser) -> None:
     parser.add_argument("domain", metavar="DOMAIN", nargs="?", help="only this domain's")
+
+
+def _renaming(rename: Callable[[Site, str, str], accounts.Follow]) -> Callable[[Namespace], int]:
+    def run(arguments: Namespace) -> int:
+        with open_site(arguments) as site:
+            done = rename(site, arguments.old, arguments.new)
+        text = f"{arguments.old} is {arguments.new} now{followed(done.aliases, done.references)}"
+        say(arguments, text, {"aliases": done.aliases, "references": done.references})
+        return 0
+
+    return run
 
 
 # --- aliases ----------------------------------------------------------------------------
@@ -33,6 +46,14 @@ def _list_aliases(arguments: Namespace) -> int:
     lines = [f"{alias} -> {target or 'nowhere'}" for alias, target in found]
     facts = [{"address": str(alias), "target": target and str(target)} for alias, target in found]
     say(arguments, "\n".join(lines) or "there is no alias", {"aliases": facts})
+    return 0
+
+
+def _show_alias(arguments: Namespace) -> int:
+    with open_site(arguments) as site:
+        address, target = accounts.show_alias(site, arguments.address)
+    facts = {"address": str(address), "target": target and str(target)}
+    say(arguments, f"{address} -> {target or 'nowhere'}", facts)
     return 0
 
 
@@ -124,6 +145,13 @@ def _list_forwarders(arguments: Namespace) -> int:
     return 0
 
 
+def _show_forwarder(arguments: Namespace) -> int:
+    with open_site(arguments) as site:
+        address, target = accounts.show_forwarder(site, arguments.address)
+    say(arguments, f"{address} -> {target}", {"address": str(address), "target": target})
+    return 0
+
+
 def _remove_forwarder(arguments: Namespace) -> int:
     with open_site(arguments) as site:
         done = accounts.remove_forwarder(site, arguments.address)
@@ -133,6 +161,7 @@ def _remove_forwarder(arguments: Namespace) -> int:
 
 
 _REMOVE = arguments_for(_ADDRESS)
+_RENAME = arguments_for(("OLD", "its address"), ("NEW", "its new address"))
 _LIST = arguments_for(more=_domain_argument)
 
 COMMANDS = (
@@ -142,6 +171,8 @@ COMMANDS = (
         (
             Command("add", "let another address stand for one", arguments_for(_ADDRESS, _TARGET), _add_alias),
             Command("list", "list the aliases", _LIST, _list_aliases),
+            Command("show", "show what an alias stands for", _REMOVE, _show_alias),
+            Command("rename", "give an alias another address", _RENAME, _renaming(accounts.rename_alias)),
             Command("remove", "remove an alias", _REMOVE, _remove_alias),
         ),
     ),
@@ -152,6 +183,7 @@ COMMANDS = (
             Command("add", "make a group", arguments_for(_ADDRESS, more=_members_argument), _add_group),
             Command("list", "list the groups", _LIST, _list_groups),
             Command("show", "show a group's members", _REMOVE, _show_group),
+            Command("rename", "give a group another address", _RENAME, _renaming(accounts.rename_group)),
             Command("remove", "remove a group and its aliases", _REMOVE, _remove_group),
             Command(
                 "member",
@@ -167,6 +199,10 @@ COMMANDS = (
         (
             Command("add", "make a forwarder", arguments_for(_ADDRESS, _TARGET), _add_forwarder),
             Command("list", "list the forwarders", _LIST, _list_forwarders),
+            Command("show", "show where a forwarder leads", _REMOVE, _show_forwarder),
+            Command(
+                "rename", "give a forwarder another address", _RENAME, _renaming(accounts.rename_forwarder)
+            ),
             Command("remove", "remove a forwarder", _REMOVE, _remove_forwarder),
         ),
     ),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from cgnode.admin.command import AdminError, Command, UsageError, add_json, say
 from cgnode.admin.nested import nested, table
 from cgnode.admin.target import config_of
+from cgnode.folder import make_folder
 from cgnode.names import server_name
 from cgnode.secret import write_private
 
@@ -43,6 +44,12 @@ def _init_arguments(parser: ArgumentParser) -> None:
 
 def _issue_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the server's name, as in cgctl server list")
+    parser.add_argument(
+        "--also",
+        metavar="HOST",
+        action="append",
+        help="another name or address it is known by, as in a directory's URL (those that it has)",
+    )
     parser.add_argument("--days", metavar="N", type=int, help="how long it lasts (two years)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where the two files go (beside ca.pem)")
     _folder_arguments(parser)
@@ -54,6 +61,8 @@ def _init(arguments: Namespace) -> int:
     folder = _folder(arguments)
     if (folder / f"{AUTHORITY}.key").exists() or (folder / f"{AUTHORITY}.pem").exists():
         raise AdminError(f"there is an authority in {folder} already; cgctl ca issue NAME goes on with it")
+    if arguments.folder is None:
+        make_folder(config_of(arguments))
     pair = new_authority(arguments.name, datetime.now(UTC), _days(arguments, AUTHORITY_DAYS))
     written = _write(folder, AUTHORITY, pair)
     facts = read_facts(pair.certificate)
@@ -69,12 +78,14 @@ def _issue(arguments: Namespace) -> int:
     if name == AUTHORITY:
         raise UsageError(f"a server can't be called {name}: its files would be the authority's")
     authority = Pair(_read(folder, "pem"), _read(folder, "key"))
+    out = folder if arguments.out is None else arguments.out.absolute()
+    before = out / f"{name}.pem"
+    renewed = before.exists()
     try:
-        pair = issue(authority, name, datetime.now(UTC), _days(arguments, SERVER_DAYS))
+        also = read_facts(before.read_bytes()).names if renewed and arguments.also is None else arguments.also
+        pair = issue(authority, name, datetime.now(UTC), _days(arguments, SERVER_DAYS), also or ())
     except CaError as error:
         raise AdminError(str(error)) from None
-    out = folder if arguments.out is None else arguments.out.absolute()
-    renewed = (out / f"{name}.pem").exists()
     written = _write(out, name, pair)
     facts = read_facts(pair.certificate)
     lines = [

@@ -69,7 +69,7 @@ examples:
 def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="cgctl",
-        description="Administers a cgnode directory, or another one over LDAP.",
+        description="Administers a cgnode site, or a directory of another make over LDAP.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -22,8 +22,9 @@ def _arguments(parser: ArgumentParser) -> None:
 def _route(arguments: Namespace) -> int:
     domain = arguments.default_domain
     with open_site(arguments) as site, site.reading() as lookup:
-        default = config_of(arguments).cluster.default_domain if domain is None else domain.lower()
-        router = Router(lookup, default)
+        config = config_of(arguments)
+        default = config.cluster.default_domain if domain is None else domain.lower()
+        router = Router(lookup, default, frozenset((config.hostname.lower(), config.name)))
         routed = (router.login if arguments.login else router.route)(arguments.address)
         result = _facts(routed.outcome, lookup)
         lines = [*map(str, routed.steps), *_summary(routed.outcome, lookup)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ldapserver.local import LocalDirectory
 
 FOLDER_OPTIONS = (
-    ("--data", "DIR", "the node's data folder, running or not (./cgnode-data)"),
+    ("--data", "DIR", "the node's data folder, running or not ($CGNODE_DATA, or ./cgnode-data)"),
     ("--config", "FILE", "the node's configuration (by default the one it was last started with)"),
 )
 SERVER_OPTIONS = (
@@ -115,6 +115,8 @@ def config_of(arguments: Namespace) -> Config:
     if "config" in given:
         config = load(Path(given["config"]))
     else:
+        if data is None and os.environ.get("CGNODE_DATA"):
+            data = Path(os.environ["CGNODE_DATA"])
         data = data or Config().data
         remembered = remembered_config(data)
         config = load(remembered) if remembered else Config()

@@ -66,12 +66,12 @@ class BackendService(Service):
         cluster, backend = config.cluster, config.backend
         own_names = frozenset((config.hostname.lower(), config.name))
         tls = cluster_server_context(config)
-        self.storages = Storages(folder, config.name, backend.storages)
+        hosting = Hosting(config.name, following, cluster.default_domain, own_names)
+        self.storages = Storages(folder, config.name, backend.storages, hosts=hosting.hosts_of)
         try:
             self.storages.open()
         except MailStoreError as error:
             raise config.error(config.data_key, str(error)) from None
-        hosting = Hosting(config.name, following, cluster.default_domain, own_names)
         store = self.storages.store
         quota = None if backend.quota is None else Quota(size=backend.quota)
         mailboxes = Mailboxes(following, store, quota, time.monotonic)

@@ -12,6 +12,10 @@ A storage that can't be served now (its disk is not mounted, another process has
 the mail of its accounts waits, until ``retry`` finds that it can.  Above all the backend's
 own is never made a second time, as an empty one, where it was before.
 
+Nor is one taken while others serve its accounts, as ``hosts`` says, even where nobody holds it:
+who does may only be starting again.  An operator's ``attach`` comes before the failover, and is
+not asked that.
+
 All methods block, and may be called in any thread.
 """
 
@@ -22,7 +26,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -67,10 +71,16 @@ class _Row:
 
 
 class Storages:
-    """``store`` has the accounts of what is attached."""
+    """``store`` has the accounts of what is attached.  ``hosts`` gives those that serve accounts
+    of an owner's storage, as far as it is known."""
 
     def __init__(
-        self, data: Path, owner: str, configured: Sequence[Path] = (), disk: Disk | None = None
+        self,
+        data: Path,
+        owner: str,
+        configured: Sequence[Path] = (),
+        disk: Disk | None = None,
+        hosts: Callable[[str], Collection[str]] | None = None,
     ) -> None:
         self._together = Together()
         self._disk = disk or Disk(together=self._together)
@@ -78,6 +88,7 @@ class Storages:
         self._owner = owner.lower()
         self._lock = RLock()
         self._configured = configured
+        self._hosts = hosts
         self._made = False
         self._rows: list[_Row] = []
         self.store = MaildirStore(owner, self._disk)
@@ -167,6 +178,7 @@ class Storages:
 
     def _try(self, row: _Row) -> None:
         try:
+            self._ask_for(row)
             self._take(row)
         except MailStoreError as error:
             if row.away != str(error):
@@ -176,6 +188,15 @@ class Storages:
             log.info("serving the storage of %s in %s", row.home, row.path)
 
     # --- one storage ------------------------------------------------------------------------
+
+    def _ask_for(self, row: _Row) -> None:
+        """Raises StorageAway while its accounts are other hosts'."""
+        if self._hosts is None or row.kind is Kind.CONFIGURED or not (row.path / MARKER).exists():
+            return
+        owner = row.home = Storage.open(row.path, self._disk).owner
+        hosts = self._hosts(owner)
+        if self._owner not in hosts and (hosts or row.kind is Kind.ATTACHED):
+            raise StorageAway(f"the accounts of {owner} are on {', '.join(sorted(hosts)) or 'no host'} now")
 
     def _take(self, row: _Row) -> None:
         """Lock it, and have the store serve it."""

@@ -206,6 +206,7 @@ class UpkeepService(Service):
         self._busy = 0
         self._looking = False
         self._again = False
+        self._away = False
         self._stopped: Deferred[None] | None = None
         self._suspicion = ""
         self.report = Report()
@@ -232,7 +233,10 @@ class UpkeepService(Service):
         return self._stopped
 
     def changed(self) -> None:
-        """Something may be to be done, soon."""
+        """Something may be to be done, soon; and storages may be ours to serve from now on."""
+        if self._away and self._trying is not None:
+            self._trying.cancel()
+            self._try_storages()
         if self._looking:
             self._again = True
         elif self._next is None:
@@ -263,7 +267,8 @@ class UpkeepService(Service):
     def _try_storages(self) -> None:
         self._trying = None
 
-        def tried(_: bool | None) -> None:
+        def tried(away: bool | None) -> None:
+            self._away = bool(away)
             if self.running:
                 self._trying = self._reactor.callLater(self._times.retry, self._try_storages)
 

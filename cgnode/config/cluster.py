@@ -8,10 +8,12 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from cgnode.config.common import pair, path_in
+from cgnode.config.common import domain, pair, path_in
 from cgnode.members import Override, read_overrides
 from cgnode.names import BadName, server_name
-from cgnode.tables import Table, Wrong, boolean, duration, show, text, whole_number
+from cgnode.tables import Table, Wrong, above_zero, boolean, duration, show, text, whole_number
+from ldapserver.dn import parse_dn
+from ldapserver.results import LDAPError
 
 DAY = 86400.0
 
@@ -69,8 +71,8 @@ class ClusterConfig:
 
 def read_cluster(table: Table, folder: Path) -> ClusterConfig:
     cluster = ClusterConfig(
-        base=table.take("base", text, ""),
-        default_domain=table.take("default_domain", text, "").lower(),
+        base=table.take("base", _dn, ""),
+        default_domain=table.take("default_domain", domain, ""),
         overrides=read_overrides(table.take_table("members"), folder),
         secret_file=table.take("secret_file", path_in(folder), None),
         ca=table.take("ca", path_in(folder), None),
@@ -99,7 +101,7 @@ def _directory(table: Table, folder: Path) -> DirectoryAccess | None:
         password_env=table.take("password_env", text, None),
         ca=table.take("ca", path_in(folder), None),
         start_tls=table.take("start_tls", boolean, False),
-        max_age=table.take("max_age", duration, DAY),
+        max_age=table.take("max_age", above_zero(duration), DAY),
     )
     table.done()
     if not access.urls:
@@ -114,6 +116,16 @@ def _url(value: object) -> str:
     if url.partition("://")[0] not in ("ldap", "ldaps", "ldapi"):
         raise Wrong(f"{show(value)} is not ldap://HOST:PORT, ldaps://HOST:PORT or ldapi:///PATH")
     return url
+
+
+def _dn(value: object) -> str:
+    # An empty one is what it is without.
+    if value == "":
+        return ""
+    try:
+        return str(parse_dn(text(value)))
+    except LDAPError as error:
+        raise Wrong(f"{show(value)} is no DN: {error.message}") from None
 
 
 def _health(table: Table) -> Health:
@@ -138,6 +150,8 @@ def _auto_failover(table: Table) -> AutoFailover | None:
     for host, sibling in pairs.items():
         if host == sibling:
             raise own.error(host, "is its own sibling; name another server")
+    if not pairs:
+        raise table.error("pairs", 'names no server; write pairs = { be3 = "be5" }')
     found = AutoFailover(pairs, table.take("after", duration, AutoFailover({}).after))
     table.done()
     return found

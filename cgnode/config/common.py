@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from cgnode.listeners import MailListener
 from cgnode.members import Endpoint, parse_endpoint
-from cgnode.names import BadName
+from cgnode.names import BadName, domain_name
 from cgnode.tables import ConfigError, Reader, Table, Wrong, show, text
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -67,6 +67,13 @@ def refuse_without_tls(source: str, listeners: tuple[MailListener, ...], tls: Tl
     for listener in listeners:
         if listener.tls and tls is None:
             raise ConfigError(f"{source}: {listener.key}: {listener} needs tls.certificate and tls.key")
+
+
+def domain(value: object) -> str:
+    try:
+        return domain_name(text(value))
+    except BadName as error:
+        raise Wrong(str(error)) from None
 
 
 def network(value: object) -> Network:

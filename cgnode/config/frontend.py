@@ -10,7 +10,7 @@ from cgnode.config.common import Network, endpoint, network, path_in, read_liste
 from cgnode.frontend.queue.policy import Limits, Policy
 from cgnode.listeners import MailListener, mail_listener
 from cgnode.members import Endpoint
-from cgnode.tables import Table, boolean, duration, size, text, whole_number
+from cgnode.tables import Table, above_zero, boolean, duration, size, text, whole_number
 
 SCHEMES = ("imap", "imaps", "pop3", "pop3s", "smtp", "submission", "submissions")
 
@@ -19,7 +19,8 @@ SCHEMES = ("imap", "imaps", "pop3", "pop3s", "smtp", "submission", "submissions"
 class LoginLimits:
     """Of IMAP and POP3: seconds until a client is logged in (``time``) and without a word
     (``idle``); for one step of the log-in at a backend (``connect``) and all of them
-    (``proxy``); numbers of connections; and how long a wrong password waits."""
+    (``proxy``); numbers of connections; and how long a wrong password waits.  ``scram``:
+    SCRAM-SHA-256 is offered, here and for submission."""
 
     time: float = 60.0
     idle: float = 1860.0
@@ -29,6 +30,7 @@ class LoginLimits:
     per_address: int = 100
     connections: int = 10_000
     failure_delay: float = 2.0
+    scram: bool = True
 
 
 @frozen
@@ -89,14 +91,15 @@ def read_frontend(table: Table, folder: Path) -> FrontendConfig:
 def _login(table: Table) -> LoginLimits:
     default = LoginLimits()
     login = LoginLimits(
-        time=table.take("time", duration, default.time),
-        idle=table.take("idle", duration, default.idle),
-        connect=table.take("connect", duration, default.connect),
-        proxy=table.take("proxy", duration, default.proxy),
+        time=table.take("time", above_zero(duration), default.time),
+        idle=table.take("idle", above_zero(duration), default.idle),
+        connect=table.take("connect", above_zero(duration), default.connect),
+        proxy=table.take("proxy", above_zero(duration), default.proxy),
         per_user_and_address=table.take("per_user_and_address", whole_number, default.per_user_and_address),
-        per_address=table.take("per_address", whole_number, default.per_address),
-        connections=table.take("connections", whole_number, default.connections),
+        per_address=table.take("per_address", above_zero(whole_number), default.per_address),
+        connections=table.take("connections", above_zero(whole_number), default.connections),
         failure_delay=table.take("failure_delay", duration, default.failure_delay),
+        scram=table.take("scram", boolean, default.scram),
     )
     table.done()
     return login
@@ -109,10 +112,10 @@ def _smtp(table: Table, folder: Path) -> SmtpConfig:
         max_recipients=table.take("max_recipients", whole_number, default.max_recipients),
         max_errors=table.take("max_errors", whole_number, default.max_errors),
         rate=table.take("rate", whole_number, default.rate),
-        connections=table.take("connections", whole_number, default.connections),
-        per_address=table.take("per_address", whole_number, default.per_address),
+        connections=table.take("connections", above_zero(whole_number), default.connections),
+        per_address=table.take("per_address", above_zero(whole_number), default.per_address),
         sender_check=table.take("sender_check", boolean, True),
-        timeout=table.take("timeout", duration, default.timeout),
+        timeout=table.take("timeout", above_zero(duration), default.timeout),
         smart_host=table.take("smart_host", endpoint, None),
         smart_host_user=table.take("smart_host_user", text, ""),
         smart_host_password_file=table.take("smart_host_password_file", path_in(folder), None),
@@ -129,16 +132,20 @@ def _smtp(table: Table, folder: Path) -> SmtpConfig:
 
 def _policy(table: Table) -> Policy:
     default = Policy()
+    concurrency = table.take("concurrency", above_zero(whole_number), default.concurrency)
     policy = Policy(
-        minimum_delay=table.take("minimum_delay", duration, default.minimum_delay),
-        maximum_delay=table.take("maximum_delay", duration, default.maximum_delay),
-        lifetime=table.take("lifetime", duration, default.lifetime),
+        minimum_delay=table.take("minimum_delay", above_zero(duration), default.minimum_delay),
+        maximum_delay=table.take("maximum_delay", above_zero(duration), default.maximum_delay),
+        lifetime=table.take("lifetime", above_zero(duration), default.lifetime),
         warn_after=table.take("warn_after", duration, default.warn_after),
-        concurrency=table.take("concurrency", whole_number, default.concurrency),
-        pace=table.take("pace", whole_number, default.pace),
+        concurrency=concurrency,
+        first_concurrency=min(default.first_concurrency, concurrency),
+        pace=table.take("pace", above_zero(whole_number), default.pace),
     )
     if policy.minimum_delay > policy.maximum_delay:
         raise table.error("minimum_delay", "is more than maximum_delay; make it less")
+    if policy.warn_after is not None and policy.warn_after >= policy.lifetime:
+        raise table.error("warn_after", "is not before the end of lifetime; make it less")
     return policy
 
 
@@ -146,6 +153,6 @@ def _limits(table: Table) -> Limits:
     default = Limits()
     return Limits(
         free=table.take("free", size, default.free),
-        messages=table.take("messages", whole_number, default.messages),
-        recipients=table.take("recipients", whole_number, default.recipients),
+        messages=table.take("messages", above_zero(whole_number), default.messages),
+        recipients=table.take("recipients", above_zero(whole_number), default.recipients),
     )

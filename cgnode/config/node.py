@@ -12,12 +12,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from cgnode.config.backend import BackendConfig, read_backend
-from cgnode.config.cluster import ClusterConfig, read_cluster
-from cgnode.config.common import Tls, path_in, read_tls, refuse_without_tls
+from cgnode.config.cluster import ClusterConfig, DirectoryAccess, read_cluster
+from cgnode.config.common import Tls, domain, path_in, read_tls, refuse_without_tls
 from cgnode.config.frontend import FrontendConfig, read_frontend
 from cgnode.config.ldap import LdapConfig, read_ldap
 from cgnode.listeners import HttpListener, MailListener, http_listener, is_loopback
@@ -86,7 +87,7 @@ def read(values: Mapping[str, Any], source: str, folder: Path) -> Config:
         source=source,
         roles=top.take_list("roles", role, ()),
         name=top.take("name", _name, default.name),
-        hostname=top.take("hostname", text, default.hostname),
+        hostname=top.take("hostname", domain, default.hostname),
         data=top.take("data", path_in(folder), default.data),
         data_key="data" if top.has("data") else "--data",
         log_level=top.take("log_level", one_of(LOG_LEVELS), "info"),
@@ -119,6 +120,10 @@ def check_roles(config: Config) -> None:
         raise config.error("cluster.auto_failover", "only a node with the role directory can do it")
     if "backend" in config.roles:
         _check_internal(config, config.backend.listen)
+    if "frontend" in config.roles:
+        _check_passwords(config)
+    if config.cluster.directory is not None:
+        _check_directory(config, config.cluster.directory)
 
 
 def role(value: object) -> str:
@@ -135,6 +140,38 @@ def _check_internal(config: Config, listeners: tuple[MailListener, ...]) -> None
                 listener.key,
                 f"{listener} is beyond this machine and needs TLS: name cluster.ca, cluster.certificate and "
                 "cluster.key (cgctl ca makes them), or set cluster.clear_text = true on a network you trust",
+            )
+
+
+def _check_passwords(config: Config) -> None:
+    """Where passwords are not taken, nobody could log in."""
+    frontend = config.frontend
+    if config.tls is not None or frontend.clear_text:
+        return
+    for listener in frontend.listen:
+        if listener.protocol != "smtp" and not is_loopback(listener.host):
+            raise config.error(
+                listener.key,
+                f"{listener} is beyond this machine, where passwords need TLS: give tls.certificate and "
+                "tls.key, or set frontend.clear_text = true",
+            )
+
+
+def _check_directory(config: Config, access: DirectoryAccess) -> None:
+    """Passwords come from there, and its own goes there."""
+    for i, url in enumerate(access.urls):
+        parts = urlsplit(url)
+        if parts.scheme == "ldaps" and access.start_tls:
+            raise config.error(
+                "cluster.directory.start_tls", f"{url} is inside TLS already; write ldap://, or leave it out"
+            )
+        if parts.scheme != "ldap" or access.start_tls or config.cluster.clear_text:
+            continue
+        if not is_loopback(parts.hostname or ""):
+            raise config.error(
+                f"cluster.directory.urls[{i}]",
+                f"{url} is beyond this machine and needs TLS: write ldaps://, or set start_tls = true, "
+                "or cluster.clear_text = true on a network you trust",
             )
 
 

@@ -31,6 +31,9 @@ from cgnode.tables import Wrong
 _SILENCE: Final = 60.0
 """Seconds that a client may take for a request."""
 
+MOST_CONNECTIONS: Final = 500
+"""Over TCP.  Who opens more of them leaves mail its sockets."""
+
 _HANDSHAKE: Final = 0x16
 """What TLS begins with (RFC 8446 section 5.1), and HTTP never."""
 
@@ -76,51 +79,61 @@ def _site(reactor: Any, parts: Parts, admission: Admission) -> _Site:
 
 
 class _Either(Protocol):
-    """A connection until its first octet tells whether it is TLS; then it is the site's."""
+    """A connection of the site's, once its first octet has told whether it is TLS."""
 
-    def __init__(self, reactor: Any, site: _Site, tls: Any) -> None:
-        self._site = site
-        self._tls = tls
-        self._silence = reactor.callLater(_SILENCE, self._give_up)
+    def __init__(self, factory: _EitherFactory) -> None:
+        self._factory = factory
+        self._channel: Any = None
+        self._silence = factory.reactor.callLater(_SILENCE, self._give_up)
 
     def _give_up(self) -> None:
         transport: Any = self.transport
         transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.dataReceived(data)
+            return
         self._silence.cancel()
         transport: Any = self.transport
-        channel = self._site.buildProtocol(transport.getPeer())
-        transport.protocol = channel
-        if data[0] == _HANDSHAKE and self._tls is not None:
-            transport.startTLS(self._tls)
-        channel.makeConnection(transport)
-        # With TLS this is not the channel, but what decrypts for it.
+        tls = self._factory.tls
+        self._channel = self._factory.site.buildProtocol(transport.getPeer())
+        if data[0] == _HANDSHAKE and tls is not None:
+            transport.startTLS(tls)
+        self._channel.makeConnection(transport)
+        # With TLS this is not us, but what decrypts for us.
         transport.protocol.dataReceived(data)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+        self._factory.open -= 1
         if self._silence.active():
             self._silence.cancel()
+        if self._channel is not None:
+            self._channel.connectionLost(reason)
 
 
 class _EitherFactory(Factory):
     noisy = False
 
     def __init__(self, reactor: Any, site: _Site, tls: Any) -> None:
-        self._reactor = reactor
-        self._site = site
-        self._tls = tls
+        self.reactor = reactor
+        self.site = site
+        self.tls = tls
+        self.open = 0
 
     def doStart(self) -> None:
         super().doStart()
-        self._site.doStart()
+        self.site.doStart()
 
     def doStop(self) -> None:
         super().doStop()
-        self._site.doStop()
+        self.site.doStop()
 
-    def buildProtocol(self, addr: Any) -> _Either:
-        return _Either(self._reactor, self._site, self._tls)
+    def buildProtocol(self, addr: Any) -> _Either | None:
+        if self.open >= MOST_CONNECTIONS:
+            return None
+        self.open += 1
+        return _Either(self)
 
 
 class ControlService(Service):

@@ -278,7 +278,8 @@ class Authenticator:
         try:
             address = parse_login(name)
         except BadName:
-            return name[:200].lower()
+            # Not as it is: it might be somebody's address (``Penalties``).
+            return repr(name[:200].lower())
         return f"{address.local.lower()}@{address.domain or self._default_domain}"
 
     def _count(self, verdict: _V) -> _V:

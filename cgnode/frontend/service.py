@@ -9,6 +9,7 @@ not: what a part does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,8 @@ from cgnode.health import HostHealth
 from cgnode.joining import Joining, Limits
 from cgnode.net.listeners import Admission, MailListeners, Opening
 from cgnode.net.tls import cluster_client, public_context
+
+log = logging.getLogger(__name__)
 
 QUEUE: Final = "queue"
 """The queue's folder in the data folder."""
@@ -70,6 +73,8 @@ class FrontendService(Service):
             )
         except QueueError as error:
             raise config.error(config.data_key, str(error)) from None
+        for problem in self.queue.problems:
+            log.error("the mail queue: %s", problem)
         self.authenticator = Authenticator(
             reactor,
             following,
@@ -78,7 +83,7 @@ class FrontendService(Service):
             pool=pool,
             own_names=own_names,
             delay=frontend.login.failure_delay,
-            scram=True,
+            scram=frontend.login.scram,
         )
         limits = frontend.login
         self.sessions = Sessions(reactor, following, most=limits.per_user_and_address, idle=limits.idle)
@@ -109,6 +114,7 @@ class FrontendService(Service):
             self.authenticator,
             tls,
             default_domain=cluster.default_domain,
+            in_step=following.in_step,
         )
         self.delivery = Delivery(
             reactor,

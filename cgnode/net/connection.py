@@ -24,9 +24,9 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from cgnode.net.trouble import tls_trouble
 from cgnode.proto.proxy_protocol import ProxyDecoder, ProxyError
 from ldapserver.net.reactor import DelayedCall, Reactor
+from ldapserver.net.trouble import tls_trouble
 
 log = logging.getLogger(__name__)
 

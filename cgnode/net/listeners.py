@@ -44,7 +44,7 @@ class CannotListen(Exception):
 @frozen
 class Admission:
     """How many connections at once: in all, and from one address.  From ``proxies`` every
-    connection begins with a PROXY header, and it is not bounded by address."""
+    connection begins with a PROXY header, and the address is the one that it tells."""
 
     most: int = 10_000
     per_address: int = 100
@@ -87,17 +87,33 @@ class _Clients:
     open: int = 0
     by_address: dict[str, int] = field(factory=dict)
 
-    def enter(self, address: str) -> None:
-        self.open += 1
-        self.by_address[address] = self.by_address.get(address, 0) + 1
+    def from_address(self, address: str) -> int:
+        return self.by_address.get(address, 0)
 
-    def leave(self, address: str) -> None:
-        self.open -= 1
-        left = self.by_address[address] - 1
-        if left:
-            self.by_address[address] = left
+
+class _Seat:
+    """One connection's place among them."""
+
+    __slots__ = ("_address", "_clients")
+
+    def __init__(self, clients: _Clients) -> None:
+        self._clients = clients
+        self._address = ""
+        clients.open += 1
+
+    def take(self, address: str) -> None:
+        """It is known whose it is."""
+        self._address = address
+        self._clients.by_address[address] = self._clients.from_address(address) + 1
+
+    def leave(self, reason: str) -> None:
+        clients, address = self._clients, self._address
+        clients.open -= 1
+        left = clients.from_address(address) - 1
+        if left > 0:
+            clients.by_address[address] = left
         else:
-            del self.by_address[address]
+            clients.by_address.pop(address, None)
 
 
 class _Accepting(Factory):
@@ -110,28 +126,76 @@ class _Accepting(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         address, opening = str(getattr(addr, "host", "")), self._opening
         trusted = opening.admission.trusts(address)
-        if not self._admits(address, trusted):
+        if self._is_full() or not (trusted or self._admits(address)):
             self._counters.refused += 1
             return _Refusal(opening.busy)
         self._counters.accepted += 1
-        self._clients.enter(address)
-        return Connection(
-            self._reactor,
-            opening.make_handler,
-            tls=opening.tls,
-            proxied=trusted,
-            ended=lambda _: self._clients.leave(address),
-        )
+        seat = _Seat(self._clients)
+        make = opening.make_handler
+        if trusted:
+            make = self._making_told(seat)
+        else:
+            seat.take(address)
+        return Connection(self._reactor, make, tls=opening.tls, proxied=trusted, ended=seat.leave)
 
-    def _admits(self, address: str, trusted: bool) -> bool:
-        admission, clients = self._opening.admission, self._clients
-        if clients.open >= admission.most:
-            log.warning("%s turned away: there are %d connections", address, clients.open)
-            return False
-        if not trusted and clients.by_address.get(address, 0) >= admission.per_address:
-            log.warning("%s turned away: it has %d connections", address, admission.per_address)
-            return False
-        return True
+    def _making_told(self, seat: _Seat) -> Callable[[Connection], Handler]:
+        """For a connection whose client is known when its PROXY header has come."""
+
+        def make(connection: Connection) -> Handler:
+            address = connection.origin.client
+            if not self._admits(address):
+                self._counters.refused += 1
+                return _TurnedAway(connection, self._opening.busy)
+            seat.take(address)
+            return self._opening.make_handler(connection)
+
+        return make
+
+    def _is_full(self) -> bool:
+        full = self._clients.open >= self._opening.admission.most
+        if full:
+            log.warning("a client is turned away: there are %d connections", self._clients.open)
+        return full
+
+    def _admits(self, address: str) -> bool:
+        most = self._opening.admission.per_address
+        if self._clients.from_address(address) < most:
+            return True
+        log.warning("%s turned away: it has %d connections", address, most)
+        return False
+
+
+class _TurnedAway:
+    """The handler of a connection that is told no, and closed; its own core."""
+
+    backlog = False
+
+    def __init__(self, connection: Connection, text: bytes) -> None:
+        self.core = self
+        self._connection = connection
+        self._text = text
+
+    def begin(self) -> bytes:
+        self._connection.close(self._text, "too many connections")
+        return b""
+
+    def receive(self, data: bytes, /) -> None:
+        """It does not matter any more."""
+
+    def next_event(self) -> None:
+        return None
+
+    def handle(self, event: object) -> None:
+        """There is none."""
+
+    def secured(self) -> None:
+        """There is no TLS to begin."""
+
+    def timed_out(self) -> None:
+        """It is closing."""
+
+    def lost(self, reason: str) -> None:
+        """As was meant."""
 
 
 class _Refusal:

@@ -2,6 +2,9 @@
 
 Twisted calls every reader and writer inside a copy of a context that says whose it is, which
 costs more than reading a short line does; nobody here asks for it.
+
+And Twisted's timers are by the time of day: were that set back by an hour, nothing would happen
+for an hour.  These are by a clock that nobody sets.
 """
 
 # mypy: disallow-untyped-calls=False
@@ -12,6 +15,7 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import time
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,8 @@ def install() -> None:
     from twisted.internet.main import installReactor
 
     class LeanReactor(EPollReactor):
+        seconds = staticmethod(time.monotonic)
+
         def doPoll(self, timeout: float | None) -> None:
             ours: Any = self
             try:

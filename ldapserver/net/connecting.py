@@ -7,15 +7,20 @@ one error with a text for an operator."""
 from __future__ import annotations
 
 import os
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
-from OpenSSL.SSL import Error as TLSError
+from OpenSSL.SSL import Error
+from service_identity import CertificateError, VerificationError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.ssl import trustRootFromCertificates as trust_root
 
 from ldapserver.net.listen import Address, TCPAddress, UnixAddress
+from ldapserver.net.trouble import tls_trouble
+
+TLS_ERRORS: Final = (Error, CertificateError, VerificationError)
+"""Why a connection ends that did not become one of TLS: see ``tls_failed``."""
 
 
 class RemoteError(Exception):
@@ -42,7 +47,5 @@ def not_connected(error: ConnectError) -> RemoteError:
     return RemoteError(os.strerror(number) if isinstance(number, int) else str(error))
 
 
-def tls_failed(error: TLSError) -> RemoteError:
-    # OpenSSL gives a list of (library, function, reason).
-    reasons = [reason for _, _, reason in error.args[0]] if error.args else []
-    return RemoteError(f"TLS: {', '.join(reasons) or 'failed'}")
+def tls_failed(error: BaseException) -> RemoteError:
+    return RemoteError(tls_trouble(error))

@@ -22,7 +22,6 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
-from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectError, DNSLookupError
@@ -39,7 +38,7 @@ from ldapserver.messages import (
     SearchRequest,
     SimpleCredentials,
 )
-from ldapserver.net.connecting import RemoteError, endpoint_of, not_connected, tls_failed
+from ldapserver.net.connecting import TLS_ERRORS, RemoteError, endpoint_of, not_connected, tls_failed
 from ldapserver.net.listen import Address, UnixAddress
 from ldapserver.net.streaming import Stream
 from ldapserver.results import LDAPError
@@ -199,7 +198,7 @@ class Follower:
             raise not_connected(error) from None
         except DNSLookupError as error:
             raise RemoteError(str(error)) from None
-        except TLSError as error:
+        except TLS_ERRORS as error:
             raise tls_failed(error) from None
         except TimeoutError:
             raise RemoteError("no answer") from None

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap.ldapclient import LDAPClient
-from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectError, ConnectionClosed
@@ -40,8 +39,8 @@ from ldapserver.messages import (
     SearchRequest,
     SimpleCredentials,
 )
+from ldapserver.net.connecting import TLS_ERRORS, endpoint_of, not_connected, tls_failed
 from ldapserver.net.connecting import RemoteError as RemoteError
-from ldapserver.net.connecting import endpoint_of, not_connected, tls_failed
 from ldapserver.net.listen import Address
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.wire.client import encode_request
@@ -177,7 +176,7 @@ class RemoteDirectory:
         except ConnectionClosed as error:
             fault = self._client.fault
             raise RemoteError(f"{fault!r}" if fault else str(error)) from None
-        except TLSError as error:
+        except TLS_ERRORS as error:
             raise tls_failed(error) from None
         finally:
             if timeout.active():

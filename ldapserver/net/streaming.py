@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from ldapserver.messages import Control, ExtendedRequest, Message, Request, Result, SearchRequest
-from ldapserver.net.connecting import RemoteError, tls_failed
+from ldapserver.net.connecting import TLS_ERRORS, RemoteError, tls_failed
 from ldapserver.results import LDAPError, ResultCode
 from ldapserver.wire.ber import BerError, Reader
 from ldapserver.wire.client import decode_response, encode_message
@@ -132,7 +131,7 @@ class Stream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         error = reason.value
         self._fail(
-            tls_failed(error) if isinstance(error, TLSError) else RemoteError(reason.getErrorMessage())
+            tls_failed(error) if isinstance(error, TLS_ERRORS) else RemoteError(reason.getErrorMessage())
         )
 
     # --- the parts --------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ldapserver.core import Core
 from ldapserver.dn import normalise_dn, parse_dn
 from ldapserver.identity import Identity
 from ldapserver.indexing import Indexes
+from ldapserver.matching import subclass_names
 from ldapserver.messages import AddRequest, Attribute, Control, Result
 from ldapserver.names import Names
 from ldapserver.ops.controls import after, extras, require
@@ -56,6 +57,7 @@ def add(
     _check_rights(core, identity, view, request.attributes)
     parent, name = _place(core, txn, request.dn)
     attributes = _attributes(core, name, request.attributes)
+    _give_host(core, txn, attributes)
     terms = _terms(core.state_in(txn).indexes, attributes)
     hosts = _hosts(core, attributes)
     check_describable(core, txn, [found for found in attributes if found.options], len(attributes))
@@ -106,6 +108,17 @@ def _attributes(core: Core, name: Name, given: Iterable[Attribute]) -> Attribute
     classes = attributes.get(core.schema.description("objectClass"), ())
     check_shape(core.schema, tuple(classes), tuple(attributes))
     return attributes
+
+
+def _give_host(core: Core, txn: WriteTransaction, attributes: Attributes) -> None:
+    """To an account that names none, if there is one."""
+    host = core.schema.description("hostServer")
+    accounts = subclass_names(core.schema, b"CommuniGateAccount") or frozenset()
+    classes = attributes.get(core.schema.description("objectClass"), ())
+    if host not in attributes and any(each.lower() in accounts for each in classes):
+        found = core.settings.host_of_new(core, txn)
+        if found is not None:
+            attributes[host] = [found.encode()]
 
 
 def _terms(indexes: Indexes, attributes: Attributes) -> Terms:

@@ -26,7 +26,7 @@ from ldapserver.messages import (
     WriteRequest,
 )
 from ldapserver.names import find
-from ldapserver.ops.bind import MOST_PASSWORDS, matching, stored_passwords
+from ldapserver.ops.bind import MOST_PASSWORDS, stored_passwords
 from ldapserver.ops.target import denied
 from ldapserver.results import LDAPError, ResultCode
 from storage.keys import ROOT
@@ -60,7 +60,7 @@ def prepare(
     core: Core, identity: Identity, request: WriteRequest, snapshot: Snapshot | None = None
 ) -> WriteRequest:
     """The request with passwords hashed; takes time.  A password in clear that is to be
-    deleted becomes the stored value that it belongs to.
+    deleted becomes the stored values that it belongs to.
 
     Raises LDAPError.  ``snapshot`` is the state to go by, unless it is the newest.
     """
@@ -91,16 +91,18 @@ def _change(change: Change, stored: Sequence[bytes]) -> Change:
         return change
     if change.op is ModifyOp.DELETE:
         _check_number(change.values)
-        return evolve(change, values=tuple(_stored_form(value, stored) for value in change.values))
+        forms = (form for value in change.values for form in _stored_forms(value, stored))
+        return evolve(change, values=tuple(dict.fromkeys(forms)))
     return evolve(change, values=_hashed(change.values))
 
 
-def _stored_form(value: bytes, stored: Sequence[bytes]) -> bytes:
-    """As it is where there is none: nothing will be found to delete."""
+def _stored_forms(value: bytes, stored: Sequence[bytes]) -> tuple[bytes, ...]:
+    """All that the password could still be proven with: a hash, and SCRAM's keys beside it.
+    As it is where there is none: nothing will be found to delete."""
     clear = passwords.plain_text(value)
-    if clear is None or value in stored:
-        return value
-    return matching(stored, clear) or value
+    if not clear:
+        return (value,)
+    return tuple(form for form in stored if form == value or passwords.verify(form, clear)) or (value,)
 
 
 def _hashed(values: Sequence[bytes]) -> tuple[bytes, ...]:

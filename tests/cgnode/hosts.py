@@ -21,6 +21,9 @@ class Followed:
     def usable(self) -> str | None:
         return None
 
+    def in_step(self) -> bool:
+        return True
+
     def status(self) -> Mapping[str, object]:
         return {}
 

@@ -14,6 +14,7 @@ from cgnode.lookup import HostLoad, Site
 from cgnode.members import Endpoint, Member, Override, State
 from cgnode.names import Address, BadName
 from cgnode.router import Account, Group, Loop, NoHost, Outcome, Remote, Router, Unknown
+from ldapserver.dn import escape_value
 from ldapserver.messages import Rehost, Restore
 from ldapserver.passwords import verify
 from ldapserver.testing import EphemeralDirectory
@@ -32,7 +33,7 @@ def site(directory: EphemeralDirectory) -> Site:
     """Two backends and a domain."""
     site = Site(directory.local.core)
     servers.add_server(site, Member("be1", BACKEND, {"lmtp": Endpoint("10.0.0.1", 24)}))
-    servers.add_server(site, Member("be2", BACKEND))
+    servers.add_server(site, Member("be2", BACKEND, {"lmtp": Endpoint("10.0.0.2", 24)}))
     domains.add_domain(site, "Example.com")
     return site
 
@@ -119,6 +120,13 @@ def test_by_plain_ldap_all_the_same(site: Site, directory: EphemeralDirectory) -
     outcome = route(site, "all@example.com")
     assert isinstance(outcome, Group)
     assert [type(each) for each in outcome.recipients] == [Remote, NoHost, Unknown]
+
+
+def test_names_that_ldap_takes_and_mail_does_not(site: Site, directory: EphemeralDirectory) -> None:
+    record = {"objectClass": "CommuniGateAccount", "cn": "C", "sn": "D", "hostServer": "be1"}
+    for name in ("carol+x", ".carol", "carol smith"):
+        directory.add(f"uid={escape_value(name.encode())},cn=example.com", record)
+        assert isinstance(route(site, f'"{name}"@example.com'), Unknown)
 
 
 def test_the_ways_through_a_store(site: Site) -> None:
@@ -253,6 +261,34 @@ def test_forwarders(site: Site) -> None:
     assert list(accounts.list_forwarders(site)) == []
 
 
+def test_other_names_for_aliases_groups_and_forwarders(site: Site, directory: EphemeralDirectory) -> None:
+    accounts.add_account(site, "alice@example.com", host="be1")
+    accounts.add_alias(site, "al@example.com", "alice@example.com")
+    accounts.add_alias(site, "ally@example.com", "al@example.com")
+    group = accounts.add_group(site, "team@example.com", ["al@example.com", "out@example.com"])
+    accounts.add_alias(site, "us@example.com", "team@example.com")
+    accounts.add_forwarder(site, "out@example.com", "team@example.com")
+    domains.add_domain(site, "b.example")
+
+    assert accounts.rename_alias(site, "AL@example.com", "lew@b.example") == accounts.Follow(1, 1)
+    assert accounts.show_alias(site, "ally@example.com")[1] == Address("lew", "b.example")
+    assert route(site, "ally@example.com") == found("alice@example.com", "be1")
+    assert accounts.rename_group(site, "team@example.com", "crew@example.com") == accounts.Follow(1, 1)
+    assert accounts.show_forwarder(site, "out@example.com")[1] == "crew@example.com"
+    assert directory.values("uid=crew,cn=example.com", "mail") == ["crew@example.com"]
+    assert accounts.rename_forwarder(site, "out@example.com", "outer@example.com") == accounts.Follow(0, 1)
+    assert accounts.show_group(site, "crew@example.com").members == ("lew@b.example", "outer@example.com")
+    assert route(site, "us@example.com") == route(site, "crew@example.com")
+    assert isinstance(route(site, str(group.address)), Unknown)
+
+    with pytest.raises(Refused, match=r"^alice@example.com is there already$"):
+        accounts.rename_alias(site, "ally@example.com", "alice@example.com")
+    with pytest.raises(Refused, match=r"^crew@example.com is a group, not a forwarder$"):
+        accounts.rename_forwarder(site, "crew@example.com", "x@example.com")
+    with pytest.raises(Refused, match=r"^there is no x@example.com$"):
+        accounts.show_alias(site, "x@example.com")
+
+
 def test_domains(site: Site) -> None:
     domains.add_domain(site, "b.example")
     domains.alias_domain(site, "c.example", "b.example")
@@ -308,7 +344,7 @@ def test_servers(site: Site, directory: EphemeralDirectory) -> None:
     assert servers.set_state(site, "BE1", State.DOWN)[1]
     assert not servers.set_state(site, "be1", State.DOWN)[1]
     accounts.add_account(site, "alice@example.com", host="be2")
-    with pytest.raises(Refused, match=r"^be2 serves 1 entry: cgctl rehost be2 OTHER moves them$"):
+    with pytest.raises(Refused, match=r"^be2 serves 1 entry; cgctl failover be2 --to OTHER "):
         servers.remove_server(site, "be2")
     servers.remove_server(site, "be1")
     with pytest.raises(Refused, match=r"^there is no server be1; known are: be2$"):

@@ -43,6 +43,13 @@ def test_a_server_that_is_called_by_its_address(authority: Pair) -> None:
     assert read_facts(issue(authority, "10.0.0.3", NOW).certificate).names == ("10.0.0.3",)
 
 
+def test_other_names_of_a_server(authority: Pair) -> None:
+    pem = issue(authority, "d1", NOW, also=("ldap.example.com", "10.0.0.1", "d1")).certificate
+    assert read_facts(pem).names == ("d1", "ldap.example.com", "10.0.0.1")
+    with pytest.raises(CaError, match="no host's name"):
+        issue(authority, "d1", NOW, also=("gr\u00fcn",))
+
+
 def test_nothing_outlives_the_authority(authority: Pair) -> None:
     late = NOW + timedelta(days=3640)
     assert read_facts(issue(authority, "be3", late).certificate).ends == NOW + timedelta(days=3650)
@@ -88,6 +95,23 @@ def test_init_issue_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert cgctl(tmp_path, "show", "--json") == 0
     listed = json.loads(capsys.readouterr().out)["certificates"]
     assert [(each["subject"], each["remark"]) for each in listed] == [("cgnode cluster", ""), ("be3", "")]
+
+
+def test_the_data_folder_is_its_owners_only(tmp_path: Path) -> None:
+    assert cgctl(tmp_path / "data", "init") == 0
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_renewed_with_the_names_that_it_had(tmp_path: Path) -> None:
+    def names() -> tuple[str, ...]:
+        return read_facts((tmp_path / "ca" / "d1.pem").read_bytes()).names
+
+    cgctl(tmp_path, "init")
+    cgctl(tmp_path, "issue", "d1", "--also", "ldap.example.com", "--also", "10.0.0.1")
+    assert cgctl(tmp_path, "issue", "d1") == 0
+    assert names() == ("d1", "ldap.example.com", "10.0.0.1")
+    assert cgctl(tmp_path, "issue", "d1", "--also", "10.0.0.9") == 0
+    assert names() == ("d1", "10.0.0.9")
 
 
 def test_issuing_again_renews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -187,12 +189,58 @@ def test_options_stand_over_the_file(tmp_path: Path) -> None:
 )
 def test_sections_that_contradict_the_roles(tmp_path: Path, document: str, line: str) -> None:
     (tmp_path / "site.toml").write_text(document)
-    arguments = parser().parse_args(
-        ["--config", str(tmp_path / "site.toml"), "--role=directory,backend,frontend"]
-    )
     with pytest.raises(ConfigError) as caught:
-        configure(arguments)
+        options(f"--config={tmp_path}/site.toml", "--role=directory,backend,frontend")
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("urls", "more", "line"),
+    [
+        (
+            '["ldap://127.0.0.1", "ldap://10.0.0.1"]',
+            "",
+            "site.toml: cluster.directory.urls[1]: ldap://10.0.0.1 is beyond this machine and needs TLS: "
+            "write ldaps://, or set start_tls = true, or cluster.clear_text = true on a network you trust",
+        ),
+        (
+            '["ldaps://10.0.0.1"]',
+            "start_tls = true",
+            "site.toml: cluster.directory.start_tls: ldaps://10.0.0.1 is inside TLS already; "
+            "write ldap://, or leave it out",
+        ),
+        ('["ldap://localhost", "ldaps://10.0.0.1", "ldapi:///run/ldapi"]', "", None),
+        ('["ldap://10.0.0.1"]', "start_tls = true", None),
+        ('["ldap://10.0.0.1"]', "[cluster]\nclear_text = true", None),
+    ],
+)
+def test_the_directory_beyond_this_machine(tmp_path: Path, urls: str, more: str, line: str | None) -> None:
+    document = f'[cluster.directory]\nurls = {urls}\npassword_env = "SECRET"\n{more}\n'
+    (tmp_path / "site.toml").write_text(document)
+    with nullcontext() if line is None else pytest.raises(ConfigError, match=f"^{re.escape(line)}$"):
+        options(f"--config={tmp_path}/site.toml", "--role=frontend")
+
+
+@pytest.mark.parametrize("scheme", ["imap", "pop3", "submission"])
+def test_passwords_beyond_this_machine(tmp_path: Path, scheme: str) -> None:
+    path = tmp_path / "site.toml"
+    document = f'[frontend]\nlisten = ["smtp://", "{scheme}://:1"]\n'
+    path.write_text(document)
+    with pytest.raises(ConfigError) as caught:
+        options(f"--config={path}", "--role=directory,frontend")
+    assert str(caught.value) == (
+        f"site.toml: frontend.listen[1]: {scheme}://:1 is beyond this machine, where passwords need TLS: "
+        "give tls.certificate and tls.key, or set frontend.clear_text = true"
+    )
+    for more in ("clear_text = true", '[tls]\ncertificate = "c"\nkey = "k"'):
+        path.write_text(f"{document}{more}\n")
+        options(f"--config={path}", "--role=directory,frontend")
+
+
+def test_few_at_once_are_few_from_the_start(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("frontend.queue.concurrency = 2")
+    policy = load(tmp_path / "site.toml").frontend.queue_policy
+    assert (policy.first_concurrency, policy.concurrency) == (2, 2)
 
 
 def test_a_cluster_in_a_file(tmp_path: Path) -> None:
@@ -219,11 +267,12 @@ def test_a_cluster_in_a_file(tmp_path: Path) -> None:
         login_password_file = "be7.secret"
 
         [frontend]
-        listen = ["imap://:143", "submission://[::1]"]
+        listen = ["imap://", "submission://[::1]"]
         proxy_networks = ["10.0.0.0/24"]
 
         [frontend.login]
         time = 30
+        scram = false
 
         [frontend.smtp]
         max_size = "20 MiB"
@@ -254,6 +303,7 @@ def test_a_cluster_in_a_file(tmp_path: Path) -> None:
     assert config.frontend.listen == (MailListener("imap", "", 143), MailListener("submission", "::1", 587))
     assert str(config.frontend.proxy_networks[0]) == "10.0.0.0/24"
     assert (config.frontend.login.time, config.frontend.queue_policy.minimum_delay) == (30.0, 60.0)
+    assert not config.frontend.login.scram
     assert config.frontend.smtp.max_size == 20 << 20
     assert config.frontend.smtp.smart_host == Endpoint("relay.example.net", 25)
     assert config.backend.quota == 1 << 30

@@ -52,6 +52,18 @@ def test_text_is_a_line() -> None:
     assert line.endswith("INFO cgnode.frontend: 0123456789ab from x\\x0d\\x0a2026-11-22 forged\\x1b[1m")
 
 
+def test_what_terminals_obey_and_other_ends_of_lines() -> None:
+    line = TextFormatter().format(record("from %s", "\x9b2J\u2028forged\u2029\x85\u00e9"))
+    assert line.endswith(r"from \x9b2J\u2028forged\u2029\x85" + "\u00e9")
+    assert len(line.splitlines()) == 1
+
+
+def test_long_ones_are_cut() -> None:
+    made = record("as %s", "x" * 100_000)
+    assert len(TextFormatter().format(made)) < 4300
+    assert as_json(made)["message"].endswith("x... (100003 characters)")
+
+
 def lines(form: str) -> list[str]:
     code = (
         "import logging; from twisted.logger import Logger; from cgnode.logs import begin_logging\n"

@@ -79,6 +79,13 @@ def test_new_accounts_go_where_there_are_the_fewest() -> None:
     assert Members.of(table[2:]).least_loaded({}) is None
 
 
+def test_a_backend_without_an_address_gets_no_accounts_while_there_is_another() -> None:
+    served = Member("be2", BACKEND, {"lmtp": Endpoint("be2.example", 24)})
+    found = Members.of([member("be1"), served]).least_loaded({"be2": 7})
+    assert found is not None
+    assert found.name == "be2"
+
+
 def read(**values: object) -> tuple[Override, ...]:
     return read_overrides(Table("cgnode.toml", "members", values))
 

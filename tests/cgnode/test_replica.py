@@ -104,6 +104,7 @@ class ReplicaTestCase(DirectoryTestCase):
         self.password = self.folder / "password"
         self.password.write_text(self.directory.administrator_password)
         self.time = 1e9
+        self.jump = 0.0
 
     def follow(self, *urls: str, base: str = "", **more: Any) -> RemoteFollowing:
         access = DirectoryAccess(urls or (self.directory.url,), password_file=self.password, **more)
@@ -113,7 +114,8 @@ class ReplicaTestCase(DirectoryTestCase):
             self.folder,
             base,
             settings=Settings(map_size=64 << 20, sync=False),
-            clock=lambda: self.time,
+            clock=lambda: self.time + self.jump,
+            steady=lambda: self.time,
             patience=PATIENCE,
             random=Random(1),
         )
@@ -248,6 +250,7 @@ class TroubleTest(ReplicaTestCase):
         following = self.follow(url, max_age=100.0)
         await until(lambda: bool(following.status()["fault"]))
         assert following.usable() is None
+        assert not following.in_step()
         assert following.age == 60
         self.time += 41
         reason = following.usable()
@@ -262,6 +265,22 @@ class TroubleTest(ReplicaTestCase):
         self.time += 20
         assert following.usable() is not None
         await until(lambda: following.usable() is None)
+        assert following.in_step()
+
+    async def test_the_time_of_day_is_set(self) -> None:
+        first = self.follow(max_age=10.0)
+        await self.equal(first)
+        for self.jump in (86_400.0, -86_400.0):
+            assert first.usable() is None
+            assert first.age < 10
+        await first.stopService()
+        await self.directory.stop_listening()
+        self.jump += 60
+        following = self.follow(self.directory.url, max_age=100.0)
+        self.jump = -1e6
+        assert following.usable() is None
+        self.time += 101
+        assert following.usable() is not None
 
     async def test_the_next_url(self) -> None:
         following = self.follow("ldap://127.0.0.1:1", self.directory.url)

@@ -8,6 +8,7 @@ import datetime
 from functools import cache, partial
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,7 +19,8 @@ from twisted.internet import reactor as global_reactor
 
 from cgnode.replica import RemoteFollowing
 from ldapserver.net.factory import LDAPFactory
-from ldapserver.net.listen import TCPAddress
+from ldapserver.net.listen import TCPAddress, parse_url
+from ldapserver.net.remote import RemoteDirectory, RemoteError
 from ldapserver.net.service import LDAPService
 from tests.cgnode.test_replica import ReplicaTestCase, until
 from tests.ldapserver.net.test_tls import Context
@@ -75,5 +77,17 @@ class TlsTest(ReplicaTestCase):
             assert following.usable() is not None
             await self.end(following)
 
-    def distrusts(self, following: RemoteFollowing) -> bool:
-        return "certificate verify" in str(following.status()["fault"])
+    async def test_a_certificate_for_another_name(self) -> None:
+        for url, start_tls in ((self.encrypted, False), (self.plain, True)):
+            following = self.follow(url.replace("localhost", "127.0.0.1"), ca=self.ca, start_tls=start_tls)
+            await until(partial(self.distrusts, following, "the certificate is not that of 127.0.0.1"))
+            await self.end(following)
+
+    async def test_a_client_at_a_certificate_for_another_name(self) -> None:
+        address = parse_url(self.encrypted.replace("localhost", "127.0.0.1"))
+        remote = await RemoteDirectory.connect(reactor, address, self.ca.read_bytes())
+        with pytest.raises(RemoteError, match=r"the certificate is not that of 127\.0\.0\.1"):
+            await remote.bind("cn=admin", b"secret")
+
+    def distrusts(self, following: RemoteFollowing, why: str = "certificate verify") -> bool:
+        return why in str(following.status()["fault"])

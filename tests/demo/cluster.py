@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -75,9 +75,9 @@ class Cluster:
 
     def add(self, name: str, role: str) -> Node:
         protocols = (*_PROTOCOLS[role], "http")
-        node = Node(
-            name, role, self.folder / name, dict(zip(protocols, free_ports(len(protocols)), strict=True))
-        )
+        taken = {port for node in self.nodes.values() for port in node.ports.values()}
+        ports = free_ports(len(protocols), taken)
+        node = Node(name, role, self.folder / name, dict(zip(protocols, ports, strict=True)))
         self.nodes[name] = node
         return node
 
@@ -207,14 +207,15 @@ def wait_until(what: Callable[[], object], seconds: float, text: str) -> float:
     return time.monotonic() - start
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ones, below those that the system gives to clients: nobody gets them by chance."""
+def free_ports(count: int, taken: Collection[int] = ()) -> list[int]:
+    """Different ones, none ``taken``, below those that the system gives to clients: nobody gets
+    them by chance."""
     found: list[int] = []
     while len(found) < count:
         port = random.randrange(20_000, 30_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
+            found += [port] if port not in found and port not in taken else []
     return found
 
 

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from cgnode.control.client import ControlClient, Unix
 from tests.demo.cluster import Address, Cluster, Failed, Node, wait_until
-from tests.demo.traffic import Traffic, Trouble, ids_in, log_in
+from tests.demo.traffic import Traffic, Trouble, ids_in, session
 
 LOST, SIBLING = "be3", "be2"
 
@@ -139,7 +139,8 @@ class Scenario:
                 f"the waiting mail was delivered after {self.outcome.drained:.1f} s, not {self.size.drain:g}"
             )
         account = next(each for each in self.traffic.accounts if each.host == LOST)
-        log_in(self.cluster.nodes["fe1"], account).logout()
+        with session(self.cluster.nodes["fe1"], account):
+            pass
         after = time.monotonic()
         self.say(
             f"{SIBLING} has its storage, cgctl failover took {self.outcome.failover:.2f} s; "
@@ -218,7 +219,8 @@ class Scenario:
 
     def _lets_in(self, account: Address) -> bool:
         try:
-            log_in(self.cluster.nodes["fe2"], account).logout()
+            with session(self.cluster.nodes["fe2"], account):
+                pass
         except (OSError, imaplib.IMAP4.error):
             return False
         return True

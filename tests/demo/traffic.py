@@ -8,7 +8,8 @@ import re
 import smtplib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from typing import Final
 
@@ -104,7 +105,8 @@ class Traffic:
         account = chance.choice(self.accounts)
         node = self._frontends(chance)[0]
         try:
-            log_in(node, account).logout()
+            with session(node, account):
+                pass
         except (OSError, imaplib.IMAP4.error) as error:
             self._note(f"{node.name} imap: {error}", account, node)
         else:
@@ -121,24 +123,25 @@ class Traffic:
             self.troubles.append(Trouble(what, account, time.monotonic()))
 
 
-def log_in(node: Node, account: Address) -> imaplib.IMAP4:
-    """A session with INBOX selected; raises IMAP4.error with what the server says."""
+@contextmanager
+def session(node: Node, account: Address) -> Iterator[imaplib.IMAP4]:
+    """Logged in, with INBOX selected, and logged out in the end; raises IMAP4.error with what
+    the server says, or OSError."""
     client = imaplib.IMAP4("127.0.0.1", node.ports["imap"], timeout=_TIMEOUT)
     try:
         client.login(account.name, PASSWORD)
         client.select()
-    except BaseException:
-        client.shutdown()
-        raise
-    return client
+        yield client
+        client.logout()
+    finally:
+        # Closed already where it ended well.
+        with suppress(OSError):
+            client.shutdown()
 
 
 def ids_in(node: Node, account: Address) -> list[str]:
     """The Message-IDs in an account's INBOX."""
-    client = log_in(node, account)
-    try:
+    with session(node, account) as client:
         _, found = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
-        headers = [part[1].decode() for part in found if isinstance(part, tuple)]
-        return [match[0] for match in (re.search(r"<[^>]+>", header) for header in headers) if match]
-    finally:
-        client.logout()
+    headers = [part[1].decode() for part in found if isinstance(part, tuple)]
+    return [match[0] for match in (re.search(r"<[^>]+>", header) for header in headers) if match]

@@ -20,7 +20,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     with running_node(folder) if request.param == "a running node" else nullcontext():
         cgctl("--data", folder, "server", "add", "be1", "--lmtp", "10.0.0.1:24", "--imap", "10.0.0.1:143")
-        cgctl("server", "add", "BE2", "--role", "backend,frontend", "--data", folder)
+        cgctl("server", "add", "BE2", "--role", "backend,frontend", "--lmtp", "10.0.0.2:24", "--data", folder)
         cgctl("--data", folder, "domain", "add", "example.com")
         yield folder
         assert cgctl("--data", folder, "check") == "the store is sound\n"
@@ -67,6 +67,13 @@ def test_forms_of_a_password(tmp_path: Path) -> None:
     assert cgctl("--data", tmp_path, "export").count("\nuserPassword:") == 1
 
 
+def test_a_route_by_the_nodes_own_name(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "site.toml"
+    config.write_text('hostname = "MX.example.com"\n')
+    words = ("--config", str(config), "--data", folder, "route", "x%far.example@mx.example.com")
+    assert cgctl(*words).splitlines()[-1] == "=> x@far.example, elsewhere"
+
+
 def test_what_follows_a_name(folder: Path) -> None:
     cgctl("--data", folder, "account", "add", "alice@example.com")
     cgctl("--data", folder, "alias", "add", "al@example.com", "alice@example.com")
@@ -80,6 +87,25 @@ def test_what_follows_a_name(folder: Path) -> None:
     assert said == "account liddell@example.com removed with 2 aliases\n"
     assert cgctl("--data", folder, "domain", "remove", "new.example") == "removed: new.example example.com\n"
     assert facts(folder, "domain", "list") == {"domains": []}
+
+
+def test_other_names(folder: Path) -> None:
+    cgctl("--data", folder, "account", "add", "alice@example.com")
+    cgctl("--data", folder, "alias", "add", "al@example.com", "alice@example.com")
+    cgctl("--data", folder, "group", "add", "team@example.com", "al@example.com")
+    cgctl("--data", folder, "forwarder", "add", "out@example.com", "team@example.com")
+    for kind, old, new, also in [
+        ("alias", "al", "lew", ", and 1 group or forwarder with it"),
+        ("group", "team", "crew", ", and 1 group or forwarder with it"),
+        ("forwarder", "out", "outer", ""),
+    ]:
+        words = (f"{old}@example.com", f"{new}@example.com")
+        assert cgctl("--data", folder, kind, "rename", *words) == "{} is {} now{}\n".format(*words, also)
+    assert cgctl("--data", folder, "alias", "show", "lew@example.com") == (
+        "lew@example.com -> alice@example.com\n"
+    )
+    assert facts(folder, "group", "show", "crew@example.com")["members"] == ["lew@example.com"]
+    assert facts(folder, "forwarder", "show", "outer@example.com")["target"] == "crew@example.com"
 
 
 def test_servers_and_status(folder: Path) -> None:
@@ -109,7 +135,7 @@ def test_servers_and_status(folder: Path) -> None:
     assert facts(folder, "route", "u0@example.com")["outcome"]["state"] == "active"
     cgctl("--data", folder, "server", "change", "be2", "--imap", "[::1]:143")
     listed = cgctl("--data", folder, "server", "list")
-    assert listed.splitlines()[2] == "be2     active  backend,frontend  imap://[::1]:143"
+    assert listed.splitlines()[2] == "be2     active  backend,frontend  lmtp://10.0.0.2:24 imap://[::1]:143"
 
 
 ERRORS: list[tuple[list[str], int, str]] = [
@@ -187,6 +213,11 @@ def test_a_running_node_and_cgctl_in_processes_of_their_own(tmp_path: Path) -> N
             connection.search("cn=example.com", "(uid=alice)", attributes=["hostServer", "mail"])
             (entry,) = connection.entries
             assert (entry.hostServer.value, entry.mail.value) == ("be1", "alice@example.com")
+        with node.connection() as connection:
+            # By LDAP, too, the host is the least loaded one unless it is said.
+            names = {"cn": "Bob", "sn": "Bob"}
+            assert connection.add("uid=bob,cn=example.com", "CommuniGateAccount", names)  # type: ignore[no-untyped-call]
+        assert facts(tmp_path, "account", "show", "bob@example.com")["host"] == "be1"
         assert cgctl_process(
             "route", "alice", "--login", "--default-domain", "example.com", "--data", tmp_path
         )

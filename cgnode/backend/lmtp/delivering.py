@@ -15,13 +15,14 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from cgnode.backend.lmtp.letter import Letter
-from cgnode.backend.lmtp.recipients import storage_away
+from cgnode.backend.lmtp.recipients import not_mine, storage_away
 from cgnode.backend.sessions.hosting import Here, Opener
 from cgnode.backend.store import (
     Account,
     Gone,
     Incoming,
     MailStoreError,
+    NoSuchAccount,
     OverQuota,
     StorageAway,
     StorageFull,
@@ -148,6 +149,10 @@ def failure(place: Here, error: Exception) -> Reply:
         case StorageAway():
             log.error("mail for %s has to wait: %s", place.address, error)
             return storage_away(place.home)
+        case NoSuchAccount():
+            # Since the recipient was taken.  Who routes again, learns it.
+            log.info("mail for %s goes back: %s", place.address, error)
+            return not_mine("it has gone")
         case MailStoreError():
             log.error("mail for %s has to wait: %s: %s", place.address, type(error).__name__, error)
         case _:

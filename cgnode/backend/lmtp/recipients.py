@@ -52,6 +52,8 @@ class Recipients:
             found = self._remembered.get(self.hosting.following.site, str(address), self._find)
         except StoreError as error:
             return Reply(451, DIRECTORY_AWAY, f"the directory can't be read: {error}")
+        if found is UNKNOWN and not self.hosting.following.in_step():
+            return Reply(451, DIRECTORY_AWAY, "not known here, and the directory is away")
         if isinstance(found, Here) and found.home not in self.homes():
             return storage_away(found.home)
         return found

@@ -168,7 +168,7 @@ class Session:
             self._connection.answer(self.core.authenticated(CLUSTER))
             return
         self._service.counters.auth_failures += 1
-        log.warning("%s LMTP log-in as %r from %s refused", self._id, credentials.authcid, self._address)
+        log.warning("%s LMTP log-in from %s as %r refused", self._id, self._address, credentials.authcid)
         self._later(
             self._service.terms.failure_delay,
             lambda: self._connection.answer(self.core.refuse(WRONG_CREDENTIALS)),

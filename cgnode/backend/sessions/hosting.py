@@ -72,6 +72,19 @@ class Hosting:
         except StoreError as error:
             return Unsure(f"the copy of the directory: {error}")
 
+    def hosts_of(self, home: str) -> frozenset[str]:
+        """Who serves accounts whose mailboxes are in that storage, as far as it is known."""
+        try:
+            with self.following.site.reading() as lookup:
+                loads = lookup.loads()
+        except StoreError:
+            return frozenset()
+        covering = {host for host, load in loads.items() if load.covered.get(home)}
+        own = loads.get(home)
+        if own is not None and own.entries > sum(own.covered.values()):
+            covering.add(home)
+        return frozenset(covering)
+
     def _find(self, user: str) -> Place:
         with self.following.site.reading() as lookup:
             found = Router(lookup, self.default_domain, self.own_names).login(user).outcome

@@ -237,5 +237,6 @@ class Login:
             entry.leave()
 
     def _log(self, text: str, *values: object) -> None:
-        start = f"{self.client.session} {self._protocol.value} "
-        log.info(start.replace("%", "%%") + text + " (client %s)", *values, self.client.address)
+        """The client's address first: no name that it makes up is taken for our words."""
+        client = self.client
+        log.info(f"%s %s from %s: {text}", client.session, self._protocol.value, client.address, *values)

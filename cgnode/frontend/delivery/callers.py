@@ -162,8 +162,9 @@ class Callers:
     def _backend_terms(self, host: str, place: Endpoint, ours: bool) -> Terms:
         us = self._ourselves
         near = is_loopback(place.host)
-        context = None if near else us.tls(host)
-        clear = near or (context is None and us.clear_text)
+        # Servers of other makes on this machine have no certificate of the cluster's.
+        context = None if near and not ours else us.tls(host)
+        clear = context is None and (near or us.clear_text)
         # It is not for the other side to choose: who cuts STARTTLS out reads along.
         tls = Tls.NEVER if clear else Tls.REQUIRED
         if tls is Tls.REQUIRED and context is None:

@@ -78,6 +78,9 @@ class Routing:
             if len(self._known) >= _MOST_KEPT:
                 self._known.clear()
             self._known[address] = route
+        if isinstance(route, Refuse) and not self._following.in_step():
+            # What was added while the directory is away is not known here.
+            return _defer("4.4.3", "the directory is away")
         return route
 
     def _ask(self, address: Address) -> Route:

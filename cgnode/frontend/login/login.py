@@ -252,12 +252,15 @@ class Login:
 
     def _say(self, refusal: Refusal, label: str, reason: str) -> None:
         self._parts.counters.count(label)
-        log.info(
-            "%s %s login refused: %s from %s: %s: %s",
+        log.log(
+            # That a backend doesn't take our credential is for the operator to see to.
+            logging.WARNING if label == Why.REFUSED.value else logging.INFO,
+            # What the client makes up stands behind its address, which is not taken from there.
+            "%s %s login from %s refused: %s: %s: %s",
             self._origin.session,
             self.PROTO.value,
-            self._name,
             self._origin.client,
+            self._name,
             label,
             reason,
         )

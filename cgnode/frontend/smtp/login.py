@@ -62,18 +62,18 @@ class Login:
         match question:
             case Credentials(name, password, authzid):
                 verdict = authenticator.check(name, password, authzid, source)
-                verdict.addCallbacks(self._decided, self._broken, callbackArgs=(name,))
+                verdict.addCallbacks(self._decided, self._broken, callbackArgs=(name, source))
             case Proven(name, authzid):
                 verdict = authenticator.proven(name, authzid, source)
-                verdict.addCallbacks(self._decided, self._broken, callbackArgs=(name,))
+                verdict.addCallbacks(self._decided, self._broken, callbackArgs=(name, source))
             case KeysWanted(name):
                 keys = authenticator.keys(name)
                 if isinstance(keys, ScramKeys):
                     self._connection.answer(self._core.keys(keys))
                 else:
-                    self._decided(keys, name)
+                    self._decided(keys, name, source)
 
-    def _decided(self, verdict: Verdict, name: str) -> None:
+    def _decided(self, verdict: Verdict, name: str, source: str) -> None:
         if not self._connection.open:
             return
         session = self._connection.origin.session
@@ -85,10 +85,10 @@ class Login:
                 answer = self._core.authenticated(str(account.address))
             case Denied(reason):
                 self._counters.login_failures += 1
-                log.info("%s log-in as %r failed: %s", session, name, reason)
+                log.info("%s log-in from %s as %r failed: %s", session, source, name, reason)
                 answer = self._core.refuse(WRONG_CREDENTIALS)
             case Unavailable(reason):
-                log.warning("%s log-in as %r is not possible: %s", session, name, reason)
+                log.warning("%s log-in from %s as %r is not possible: %s", session, source, name, reason)
                 answer = self._core.refuse(UNAVAILABLE)
         self._connection.answer(answer)
 

@@ -71,3 +71,13 @@ def test_the_target_is_taken_before_the_command_and_after(
 ) -> None:
     assert main(argv) == 1
     assert "/none" in capsys.readouterr().err
+
+
+def test_the_environment_names_the_data_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CGNODE_DATA", str(tmp_path))
+    assert main(["check"]) == 1
+    assert f"there is no directory in {tmp_path};" in capsys.readouterr().err
+    assert main(["--data", str(tmp_path / "other"), "check"]) == 1
+    assert f"there is no directory in {tmp_path}/other;" in capsys.readouterr().err

@@ -41,6 +41,9 @@ class StillFollowing:
     def usable(self) -> str | None:
         return self.away
 
+    def in_step(self) -> bool:
+        return True
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         self._listeners.append(changed)
         return lambda: self._listeners.remove(changed)

@@ -138,6 +138,17 @@ def test_who_it_is(served: Serving) -> None:
     client.close()
 
 
+def test_a_user_is_not_believed(served: Serving) -> None:
+    client = served.connect_pop3()
+    client._shortcmd("XCLIENT ADDR=192.0.2.9 SESSION=xyz")  # type: ignore[attr-defined]
+    client.user("bob")
+    client.pass_(PASSWORD)
+    (row,) = served.in_reactor(served.sessions.who)
+    assert (row["client"], row["account"]) == ("127.0.0.1", "bob@example.com")
+    assert row["session"] != "xyz"
+    client.quit()
+
+
 def test_too_long_idle(served: Serving, alice: MaildirAccount) -> None:
     deliver(alice)
     served.pop3_backend = evolve(served.pop3_backend, times=Times(idle=0.2))

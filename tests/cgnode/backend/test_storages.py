@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,11 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     """Opens a backend's storages, as its process does."""
     found = []
 
-    def open_storages(name: str = "be1", *configured: Path) -> Storages:
+    def open_storages(
+        name: str = "be1", *configured: Path, hosts: Callable[[str], Collection[str]] | None = None
+    ) -> Storages:
         (tmp_path / name).mkdir(exist_ok=True)
-        storages = Storages(tmp_path / name, name, configured, DISK)
+        storages = Storages(tmp_path / name, name, configured, DISK, hosts)
         found.append(storages)
         storages.open()
         return storages
@@ -104,6 +106,42 @@ def test_one_process_to_a_storage(tmp_path: Path, opened: Opener, failed: Path) 
     assert list(contents(returned.store.account(BOB, home="be3")).values()) == ["old"]
     with pytest.raises(StorageAway):
         covering.attach(failed)
+
+
+def test_who_starts_again_takes_nothing_from_who_serves_the_accounts(opened: Opener, failed: Path) -> None:
+    """Failover from be3 to be2, from both to be1, and back: nobody is quicker than its owner."""
+    places = {"be3": ["be3"]}
+
+    def hosts(owner: str) -> list[str]:
+        return places.get(owner, [])
+
+    first = opened("be2", hosts=hosts)
+    first.attach(failed)  # before the failover
+    first.close()
+    first = opened("be2", hosts=hosts)
+    assert states(first) == [("be2", "own", True), ("be3", "attached", False)]
+    assert first.list()[1]["away"] == "the accounts of be3 are on be3 now"
+    places["be3"] = ["be2"]
+    assert not first.retry()
+    first.close()
+    # While be2 is starting again, be3 comes back.
+    returned = opened("be3", hosts=hosts)
+    assert returned.list()[0]["away"] == "the accounts of be3 are on be2 now"
+    second = opened("be1", hosts=hosts)
+    second.attach(failed)
+    places["be3"] = ["be1"]
+    first = opened("be2", hosts=hosts)
+    second.close()
+    assert first.retry()
+    assert returned.retry()
+    places["be3"] = ["be3"]
+    assert first.retry()
+    assert not returned.retry()
+    assert first.detach("be3") == "be3"
+    # Whose accounts are nowhere has its own.
+    places.clear()
+    returned.close()
+    assert states(opened("be3", hosts=hosts)) == [("be3", "own", True)]
 
 
 def test_what_is_configured(tmp_path: Path, opened: Opener, failed: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,39 @@ def test_what_is_no_http(service: ControlService) -> None:
         client.sendall(b"\x16\x03\x01\x00\x05hello\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
     assert tcp(service).get("status")["name"] == "fe1"
+
+
+def test_connections_are_bounded(service: ControlService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of TCP; an operator on the machine still gets in."""
+    monkeypatch.setattr("cgnode.control.service.MOST_CONNECTIONS", 2)
+    where = endpoint(service)
+    opened = [socket.create_connection((where.host, where.port), 10) for _ in range(3)]
+    try:
+        assert opened[2].recv(1) == b""
+        assert unix(service).get("status")["name"] == "fe1"
+        for each in opened[:2]:
+            each.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert each.recv(100).startswith(b"HTTP/1.1 200")
+            while each.recv(1000):
+                pass
+    finally:
+        for each in opened:
+            each.close()
+    until(lambda: is_served(service))
+
+
+def is_served(service: ControlService) -> bool:
+    try:
+        return asked(service, "GET", "/health")[0] == 200
+    except OSError:
+        return False
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_our_own_errors_tell_nothing(tmp_path: Path) -> None:

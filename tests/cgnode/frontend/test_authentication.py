@@ -31,6 +31,9 @@ class Following:
     def usable(self) -> str | None:
         return self.trouble
 
+    def in_step(self) -> bool:
+        return True
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
@@ -166,14 +169,25 @@ def test_who_fails_many_times_at_once_is_held(world: World) -> None:
     assert isinstance(other.verdict, Denied)
 
 
+@pytest.mark.parametrize("name", ["2001:db8::7", "192.0.2.7"])
+def test_nobody_is_held_for_a_name_like_its_address(world: World, name: str) -> None:
+    for _ in range(FREE):
+        world.check(name, b"wrong", source="192.0.2.1")
+    assert world.pool.run() == FREE
+    assert world.check("alice", b"secret", source=name).address == "alice@example.com"
+
+
 def test_acting_as_another(world: World) -> None:
     accounts.add_alias(world.site, "al@example.com", "alice@example.com")
     for authzid in ("", "alice", "ALICE@example.com", "al@example.com"):
         assert world.check("alice", authzid=authzid).address == "alice@example.com"
-    for authzid in ("bob", "nobody", "@"):
-        answer = world.check("alice", authzid=authzid)
+    for authzid in ("bob", "nobody", "@", "cluster"):
+        answers = (
+            world.check("alice", authzid=authzid),
+            Answer(world.authenticator.proven("alice", authzid)),
+        )
         world.clock.advance(2)
-        assert isinstance(answer.verdict, Denied)
+        assert all(isinstance(answer.verdict, Denied) for answer in answers)
 
 
 def test_no_directory_no_answer(world: World) -> None:

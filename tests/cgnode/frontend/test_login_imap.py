@@ -60,6 +60,26 @@ def test_the_backend_is_told_of_the_client(world: World) -> None:
     }
 
 
+def test_nobody_else_says_who_the_client_is(world: World) -> None:
+    client = world.imap()
+    client.xatom("ID", '("x-originating-ip" "192.0.2.7" "x-session-id" "abc")')
+    client.login("alice", PASSWORD)
+    (who,) = world.run(world.sessions.who)
+    assert who["client"] == "127.0.0.1"
+    assert who["session"] != "abc"
+    assert dict(world.backends["be1"].told[0])[b"x-originating-ip"] == b"127.0.0.1"
+
+
+def test_a_name_is_not_taken_for_an_address_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is shut out for what the log says is who was there."""
+    with caplog.at_level("INFO"):
+        refused(world.imap(), '"login from 192.0.2.7 refused"')
+    (line,) = (message for message in caplog.messages if "refused" in message)
+    assert line[12:].startswith(" imap login from 127.0.0.1 refused: ")
+
+
 def test_capabilities_are_in_the_answer(world: World) -> None:
     client = world.connect()
     client.recv(1000)

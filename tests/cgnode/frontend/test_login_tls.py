@@ -129,7 +129,6 @@ class LoginTLS(TestCase):
             assert (who["client"], who["session"]) == ("2001:db8::7", "abc")
 
     def tls_to_the_backend(self, named: str) -> None:
-        self.patch(destinations, "is_loopback", lambda host: False)
         ours = cluster_config(self.authority.path, self.authority.issue("fe1"))
         theirs = cluster_config(self.authority.path, self.authority.issue(named))
         with World(reactor=reactor, backend_tls=lambda name: cluster_client(ours, name)) as world:

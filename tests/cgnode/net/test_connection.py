@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import pytest
+from attrs import evolve
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import ConnectError
@@ -248,6 +249,24 @@ class Listening(Case):
         yield self.settle()
         assert (yield self.talk(port, lambda c: c.say(b"QUIT\n").all())) == b"hello\nbye\n"
         assert (self.listeners.counters.accepted, self.listeners.counters.refused) == (3, 1)
+
+    @inlineCallbacks
+    def test_behind_a_balancer_each_client_is_bounded(self) -> Any:
+        port = self.listen(admission=evolve(self.trusted, per_address=1))
+        header = b"PROXY TCP4 192.0.2.%d 192.0.2.1 4000 143\r\n"
+        held = Client(port)
+        self.addCleanup(held.socket.close)
+        held.say(header % 7)
+        yield deferToThread(held.hear, 6)
+        with self.assertLogs("cgnode.net.listeners", "WARNING"):
+            assert (yield self.talk(port, lambda c: c.say(header % 7).all())) == b"busy\n"
+        other = yield self.talk(port, lambda c: c.say(header % 8 + b"QUIT\n").all())
+        assert other == b"hello\nbye\n"
+        held.socket.close()
+        yield self.settle()
+        assert self.listeners.open == 0
+        again = yield self.talk(port, lambda c: c.say(header % 7 + b"QUIT\n").all())
+        assert again == b"hello\nbye\n"
 
     def test_a_port_that_is_taken(self) -> None:
         port = self.listen()

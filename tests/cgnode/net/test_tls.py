@@ -135,6 +135,8 @@ def test_where_clear_text_is_allowed() -> None:
     allowed, strict = Config(cluster=ClusterConfig(clear_text=True)), Config()
     assert clear_text_allowed(strict, "127.0.0.1")
     assert clear_text_allowed(strict, "::1")
+    assert clear_text_allowed(strict, "localhost")
+    assert not clear_text_allowed(strict, "127.be3.example.com")
     assert not clear_text_allowed(strict, "10.0.0.3")
     assert not clear_text_allowed(strict, "be3.example.com")
     assert clear_text_allowed(allowed, "10.0.0.3")

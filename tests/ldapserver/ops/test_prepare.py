@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+
 import pytest
 
 from ldapserver import passwords
@@ -64,6 +68,15 @@ def test_changes_of_many_entries() -> None:
     assert tuple(others) == plain
 
 
+def scram_value(password: bytes) -> str:
+    """As ``cgctl account passwd --scram`` stores it beside a hash."""
+    salt = b"0123456789abcdef"
+    salted = hashlib.pbkdf2_hmac("sha256", password, salt, 4096)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    parts = (salt, stored, hmac.digest(salted, b"Server Key", "sha256"))
+    return "{SCRAM-SHA-256}4096," + ",".join(base64.b64encode(part).decode() for part in parts)
+
+
 def prepared(site: Site, identity: Identity, request: ModifyRequest) -> ModifyRequest:
     ready = prepare(site.core, identity, request)
     assert isinstance(ready, ModifyRequest)
@@ -77,6 +90,26 @@ def test_an_account_changes_its_own_by_delete_and_add(site: Site) -> None:
     site.modify(ALICE, *ready.changes, identity=site.alice)
     (stored,) = site.values(ALICE, "userPassword")
     assert passwords.verify(stored.encode(), b"new")
+
+
+def test_all_forms_of_the_old_password_go(site: Site) -> None:
+    """SCRAM's keys would let it in for ever."""
+    keys, other = map(scram_value, (ALICE_PASSWORD, b"another"))
+    site.modify(ALICE, adding("userPassword", keys, other), identity=site.administrator)
+    request = ModifyRequest(ALICE, (deleting("userPassword", ALICE_PASSWORD), adding("userPassword", "new")))
+    ready = prepared(site, site.alice, request)
+    assert set(ready.changes[0].values) == {ALICE_SSHA, keys.encode()}
+    site.modify(ALICE, *ready.changes, identity=site.alice)
+    stored = [value.encode() for value in site.values(ALICE, "userPassword")]
+    assert not any(passwords.verify(value, ALICE_PASSWORD) for value in stored)
+    assert any(passwords.verify(value, b"new") for value in stored)
+    assert other.encode() in stored
+
+
+def test_a_value_and_its_password_are_deleted_once(site: Site) -> None:
+    change = deleting("userPassword", ALICE_PASSWORD, ALICE_SSHA.decode())
+    ready = prepared(site, site.alice, ModifyRequest(ALICE, (change,)))
+    assert ready.changes[0].values == (ALICE_SSHA,)
 
 
 def test_a_wrong_old_password_deletes_nothing(site: Site) -> None:

@@ -240,6 +240,24 @@ class ServiceTests(LmtpTests):
             assert text.startswith(b"4.1.6 not mine"), text
         assert list(self.store.accounts()) == []
 
+    async def test_removed_while_it_is_stored(self) -> None:
+        """The backend's own look at the directory is the last, and the mail is routed again."""
+        opener = self.opener
+
+        def open_after_removal(place: Here) -> Account:
+            blockingCallFromThread(reactor, accounts.remove_account, self.site, ALICE)
+            return opener(place)
+
+        self.opener = open_after_removal
+
+        def work(client: Lmtp) -> list[tuple[int, bytes]]:
+            client.envelope(ALICE)
+            return client.text(1)
+
+        [(code, text)] = await self.client(work)
+        assert code == 450
+        assert text.startswith(b"4.1.6 not mine"), text
+
     async def test_a_storage_that_fails(self) -> None:
         """For one recipient; the other has its mail."""
         opener, errors = self.opener, [StorageFull("full"), StorageFailed("broken"), KeyError("ours")]

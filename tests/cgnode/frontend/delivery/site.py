@@ -90,9 +90,13 @@ class FakeHealth:
 
 class FakeFollowing(LocalFollowing):
     away: str | None = None
+    heard_of = True
 
     def usable(self) -> str | None:
         return self.away
+
+    def in_step(self) -> bool:
+        return self.heard_of
 
 
 class FakeResolver:

@@ -138,6 +138,16 @@ class DeliveryTest(SiteCase):
         delivery.look_around()
         await self.be1.has(1, 2)
 
+    async def test_who_is_not_known_while_the_directory_is_away_may_be_there(self) -> None:
+        self.following.heard_of = False
+        self.start()
+        message = self.send("newcomer")
+        await until(lambda: world.states(self.queue)[message] == "delayed")
+        self.following.heard_of = True
+        self.add_account("newcomer", "be1")
+        await self.be1.has(1, 2)
+        assert self.be1.to() == ["newcomer@example.com"]
+
     async def test_two_names_of_one_account_are_one_copy(self) -> None:
         alias = {"objectClass": ["alias", "extensibleObject"], "uid": "al"}
         self.directory.add(

@@ -28,13 +28,15 @@ class FarTest(SiteCase):
         self.tls = lambda host: cluster_client(config, host)
         self.add_account("alice", "be1")
 
-    def add_far(self, host: Host, name: str = "be1", authority: Authority | None = None) -> Host:
+    def add_far(
+        self, host: Host, name: str = "be1", authority: Authority | None = None, far: bool = True
+    ) -> Host:
         """One that shows a certificate of this name."""
         authority = authority or self.authority
         host.tls = cluster_server_context(
             cluster_config(self.authority.path, authority.issue(name, "theirs"))
         )
-        return self.add_host("be1", host, far=True)
+        return self.add_host("be1", host, far=far)
 
     async def refused(self, host: Host) -> str:
         self.start()
@@ -46,6 +48,13 @@ class FarTest(SiteCase):
 
     async def test_with_tls(self) -> None:
         host = self.add_far(Host(service=SECURE))
+        self.start()
+        self.send("alice")
+        await host.has(1)
+        assert (host.secure, host.logins) == (1, 1)
+
+    async def test_with_tls_on_this_machine_too(self) -> None:
+        host = self.add_far(Host(service=SECURE), far=False)
         self.start()
         self.send("alice")
         await host.has(1)

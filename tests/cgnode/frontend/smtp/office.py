@@ -68,6 +68,9 @@ class Doubtful:
     def usable(self) -> str | None:
         return self.reason
 
+    def in_step(self) -> bool:
+        return True
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self._following.subscribe(changed)
 

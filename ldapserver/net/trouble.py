@@ -29,6 +29,9 @@ def tls_trouble(error: BaseException | None) -> str:
 
 def _names(mismatches: Any) -> Iterator[str]:
     for mismatch in mismatches:
-        name = getattr(mismatch.mismatched_id, "hostname", b"")
+        wanted = mismatch.mismatched_id
+        name = getattr(wanted, "hostname", b"")
         if name:
             yield name.decode("ascii", "replace")
+        elif hasattr(wanted, "ip"):
+            yield str(wanted.ip)
