@@ -29,6 +29,7 @@ from cgnode.control.service import CannotListen as CannotControl
 from cgnode.control.service import ControlService
 from cgnode.control.token import token_of
 from cgnode.directory import DirectoryService
+from cgnode.editing import Refused
 from cgnode.failover import fail_over
 from cgnode.following import LocalFollowing
 from cgnode.frontend.service import FrontendService
@@ -242,7 +243,11 @@ class MemberParts:
         with self.following.site.reading() as lookup:
             stored = lookup.stored_member(name)
         if stored is None:
-            add_server(self.following.site, Member(name, self._config.roles, addresses))
+            try:
+                add_server(self.following.site, Member(name, self._config.roles, addresses))
+            except Refused as refused:
+                log.error("%s is not in the table of servers, and no account can be made: %s", name, refused)
+                return
             log.info("%s is in the table of servers now, as %s", name, ", ".join(self._config.roles))
             return
         for protocol, endpoint in addresses.items():

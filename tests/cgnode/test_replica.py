@@ -274,9 +274,10 @@ class TroubleTest(ReplicaTestCase):
             assert first.usable() is None
             assert first.age < 10
         await first.stopService()
+        url = self.directory.url
         await self.directory.stop_listening()
-        self.jump += 60
-        following = self.follow(self.directory.url, max_age=100.0)
+        self.jump = 60.0
+        following = self.follow(url, max_age=100.0)
         self.jump = -1e6
         assert following.usable() is None
         self.time += 101
