@@ -19,7 +19,7 @@ from cgnode.admin.nested import nested, table
 from cgnode.admin.target import config_of
 from cgnode.folder import make_folder
 from cgnode.names import server_name
-from cgnode.secret import write_private
+from cgnode.secret import cluster_secret, write_private
 
 # cgnode.ca itself only in what runs: most of cgctl's commands need no cryptography.
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def _init(arguments: Namespace) -> int:
     if (folder / f"{AUTHORITY}.key").exists() or (folder / f"{AUTHORITY}.pem").exists():
         raise AdminError(f"there is an authority in {folder} already; cgctl ca issue NAME goes on with it")
     if arguments.folder is None:
-        make_folder(config_of(arguments))
+        # With the data folder goes what nodes show each other besides.
+        config = config_of(arguments)
+        cluster_secret(config, make_folder(config))
     pair = new_authority(arguments.name, datetime.now(UTC), _days(arguments, AUTHORITY_DAYS))
     written = _write(folder, AUTHORITY, pair)
     facts = read_facts(pair.certificate)

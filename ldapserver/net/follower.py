@@ -106,6 +106,7 @@ class Follower:
         self._random = random or Random()
         self._thread = ThreadPoolExecutor(1, "replica")
         self._task: Deferred[None] | None = None
+        self._stopping = False
         self._applying = False
         self._reached = False
         self.provider = ""
@@ -118,6 +119,7 @@ class Follower:
 
     async def stop(self) -> None:
         """The copy is not written to any more."""
+        self._stopping = True
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
@@ -138,6 +140,8 @@ class Follower:
             for address in self._access.addresses:
                 self._reached = False
                 await self._attempt(address)
+                if self._stopping:  # looking a name up answers a cancellation as any failure
+                    return
                 if self._reached:
                     wait = self._patience.first_wait
                 await self._sleep(wait * self._random.uniform(0.5, 1.5))

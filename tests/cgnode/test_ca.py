@@ -100,6 +100,8 @@ def test_init_issue_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_data_folder_is_its_owners_only(tmp_path: Path) -> None:
     assert cgctl(tmp_path / "data", "init") == 0
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    # What the nodes show each other besides is there to be copied, too.
+    assert len((tmp_path / "data" / "cluster.secret").read_text()) >= 16
 
 
 def test_renewed_with_the_names_that_it_had(tmp_path: Path) -> None:

@@ -278,10 +278,15 @@ class TroubleTest(ReplicaTestCase):
         await self.directory.stop_listening()
         self.jump = 60.0
         following = self.follow(url, max_age=100.0)
+        await until(lambda: bool(following.status()["fault"]))
         self.jump = -1e6
         assert following.usable() is None
         self.time += 101
         assert following.usable() is not None
+
+    async def test_stopped_while_it_connects(self) -> None:
+        following = self.follow("ldap://localhost:1")
+        await following.stopService().addTimeout(10, reactor)
 
     async def test_the_next_url(self) -> None:
         following = self.follow("ldap://127.0.0.1:1", self.directory.url)
