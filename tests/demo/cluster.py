@@ -6,19 +6,18 @@ import base64
 import hashlib
 import json
 import os
-import random
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field, frozen
+
+from tests.ports import free_ports
 
 NODE: Final = (sys.executable, "-P", "-m", "cgnode.main")
 CGCTL: Final = (sys.executable, "-P", "-m", "cgnode.admin.main")
@@ -75,8 +74,7 @@ class Cluster:
 
     def add(self, name: str, role: str) -> Node:
         protocols = (*_PROTOCOLS[role], "http")
-        taken = {port for node in self.nodes.values() for port in node.ports.values()}
-        ports = free_ports(len(protocols), taken)
+        ports = free_ports(len(protocols))
         node = Node(name, role, self.folder / name, dict(zip(protocols, ports, strict=True)))
         self.nodes[name] = node
         return node
@@ -205,18 +203,6 @@ def wait_until(what: Callable[[], object], seconds: float, text: str) -> float:
             raise Failed(f"not within {seconds:g} s: {text}")
         time.sleep(0.05)
     return time.monotonic() - start
-
-
-def free_ports(count: int, taken: Collection[int] = ()) -> list[int]:
-    """Different ones, none ``taken``, below those that the system gives to clients: nobody gets
-    them by chance."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found and port not in taken else []
-    return found
 
 
 def _domain(name: str) -> str:

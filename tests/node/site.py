@@ -6,17 +6,15 @@ from __future__ import annotations
 import imaplib
 import json
 import poplib
-import random
 import select
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -29,6 +27,7 @@ from cgnode.config import Tls
 from cgnode.control import SOCKET
 from cgnode.control.client import ControlClient, Unix
 from tests.node.running import cgctl
+from tests.ports import free_ports
 
 NODE: Final = (sys.executable, "-P", "-m", "cgnode.main")
 PASSWORD: Final = "wonderland"
@@ -301,17 +300,6 @@ def until(look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     while not (found := look()):
         assert time.monotonic() < end, f"not within {seconds:g} s; it is {found!r}"
         time.sleep(0.05)
-    return found
-
-
-def free_ports(count: int) -> list[int]:
-    """Below those that the system gives to clients, so that they are still free after a restart."""
-    found: list[int] = []
-    for port in random.sample(range(20000, 32000), 1000):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-        if len(found) == count:
-            break
     return found
 
 

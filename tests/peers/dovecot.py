@@ -17,8 +17,8 @@ from tempfile import mkdtemp
 import pytest
 from attrs import frozen
 
-from tests.node.site import free_ports
 from tests.peers.slapd import require
+from tests.ports import free_ports
 
 MASTER, MASTER_PASSWORD = "cluster", "of-the-cluster"
 # Dovecot refuses mail for root.

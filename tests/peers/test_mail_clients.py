@@ -203,7 +203,7 @@ def haproxy(folder: Path, targets: dict[str, int]) -> Iterator[dict[str, int]]:
     require("haproxy")
     program = shutil.which("haproxy", path=PATH)
     assert program is not None
-    from tests.node.site import free_ports
+    from tests.ports import free_ports
 
     ports = dict(zip(targets, free_ports(len(targets)), strict=True))
     lines = ["global", "  maxconn 100", "defaults", "  mode tcp"]
