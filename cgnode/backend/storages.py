@@ -182,7 +182,7 @@ class Storages:
             self._take(row)
         except MailStoreError as error:
             if row.away != str(error):
-                log.error("the storage in %s is not served: %s", row.path, error)
+                log.warning("the storage in %s is not served: %s", row.path, error)
             row.away = str(error)
         else:
             log.info("serving the storage of %s in %s", row.home, row.path)
