@@ -82,13 +82,14 @@ class CrashTest(TestCase):
 
     async def live(self, following: RemoteFollowing | None, seed: int) -> RemoteFollowing:
         """One life of the node, under load, to its violent end."""
+        # It may be back before the node has said that it runs.
+        began = 0 if following is None else following.status()["connections"]
         life = running_node(self.node_folder, f"--ldap=127.0.0.1:{self.port}")
         node = await in_thread(life.__enter__)
         ended = Event()
         try:
             load = in_thread(lambda: write(node, Random(seed), ended))
             following = following or self.follow()
-            began = following.status()["connections"]
             await until(lambda: following.status()["connections"] != began, 30)
             await sleep(0.3)
             node.process.send_signal(signal.SIGKILL)

@@ -78,6 +78,17 @@ def wait_for_room(queue: MailQueue) -> None:
     raise AssertionError("there is no room")
 
 
+def send_when_there_is_room(queue: MailQueue) -> str:
+    """What is given back bit by bit may be too little for the log at first, which is told too."""
+    for _ in range(1000):
+        wait_for_room(queue)
+        try:
+            return send(queue, "u@be1.example")
+        except QueueFull:
+            sleep(0.01)
+    raise AssertionError("there is no room")
+
+
 def test_a_full_disk(small_disk: Path) -> None:
     time = Time()
     with opened(small_disk, time) as queue:
@@ -93,8 +104,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         delivered = deliver(queue)
         assert len(delivered) == 2 * len(accepted)
         check(queue)
-        wait_for_room(queue)
-        assert send(queue, "u@be1.example")
+        assert send_when_there_is_room(queue)
 
 
 def test_a_large_message_that_does_not_fit(small_disk: Path) -> None:
