@@ -7,8 +7,10 @@ client, and what kinds of failure there are.  What must not: connections (``join
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, assert_never
 
 from attrs import field, frozen
@@ -122,6 +124,7 @@ class Destinations:
         self._clear_text = clear_text
         self._members = Members({})
         self._state: tuple[object, int] = (None, -1)
+        self._passwords: dict[Path, tuple[tuple[int, ...], bytes]] = {}
 
     def host_of(self, account: AccountRecord) -> str | None:
         """As the directory has it at this moment; None for an account that is gone, too."""
@@ -182,7 +185,7 @@ class Destinations:
         match login.kind:
             case "master" if login.password_file is not None:
                 try:
-                    password = login.password_file.read_bytes().rstrip(b"\r\n")
+                    password = self._password(login.password_file)
                 except OSError as error:
                     return f"{member.name}: cannot read {login.password_file}: {error.strerror}"
                 return Account(login.user, password, name)
@@ -192,6 +195,15 @@ class Destinations:
                 return f"{member.name} wants the client's password, and the client has not sent it"
             case _:
                 return Account(CLUSTER, self._secret, name)
+
+    def _password(self, path: Path) -> bytes:
+        """What the file holds, read again when it is another.  Raises OSError."""
+        found = os.stat(path)
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._passwords.get(path)
+        if known is None or known[0] != stamp:
+            known = self._passwords[path] = (stamp, path.read_bytes().rstrip(b"\r\n"))
+        return known[1]
 
 
 def _alarm(why: Why, host: str, reason: str) -> Unreached:
