@@ -171,7 +171,7 @@ class SlapdAsProvider(TestCase):
             if rows() == wanted:
                 return
             await until_soon()
-        assert rows() == wanted
+        assert rows() == wanted, f"{rows()} is not {wanted}"
 
     async def test_everything_and_what_changes(self) -> None:
         with self.server() as slapd:
