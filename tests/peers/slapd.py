@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
+from tests.ports import free_ports
+
 SCHEMA = """\
 attributetype ( 1.3.6.1.4.1.4203.666.99.1.1 NAME 'hostServer' EQUALITY caseIgnoreIA5Match
   SUBSTR caseIgnoreIA5SubstringsMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.26 SINGLE-VALUE )
@@ -87,7 +89,7 @@ def running_slapd(folder: Path, ldif: str, more: str = "") -> Iterator[Slapd]:
     if ldif:
         # No -q: what a test loads is to be checked.
         subprocess.run(["slapadd", "-f", config], input=ldif, text=True, check=True, env=environ)
-    url = f"ldap://127.0.0.1:{_free_port()}"
+    url = f"ldap://127.0.0.1:{free_ports(1)[0]}"
     with (folder / "slapd.log").open("wb") as log:
         process = subprocess.Popen(["slapd", "-f", config, "-h", url, "-d", "0"], stderr=log, env=environ)
         try:
@@ -96,13 +98,6 @@ def running_slapd(folder: Path, ldif: str, more: str = "") -> Iterator[Slapd]:
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _free_port() -> int:
-    # slapd takes no port 0; between this and its start the port could be taken, rarely.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[bytes], url: str) -> None:
